@@ -1,0 +1,51 @@
+# Target helpers. One library per folder; a library names exactly the libraries that its folder may use, so a
+# wrong include does not link.
+
+add_library(phalanx_options INTERFACE)
+target_include_directories(phalanx_options INTERFACE ${PROJECT_SOURCE_DIR})
+# Contraction is off so that a fused multiply-add happens where the code says so and nowhere else: bits must not
+# depend on how a loop was unrolled.
+target_compile_options(phalanx_options INTERFACE -Wall -Wextra -Wconversion -Werror -ffp-contract=off)
+if(PHALANX_SANITIZE)
+  target_compile_options(phalanx_options INTERFACE -fsanitize=${PHALANX_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  target_link_options(phalanx_options INTERFACE -fsanitize=${PHALANX_SANITIZE})
+endif()
+if(PHALANX_COVERAGE)
+  target_compile_options(phalanx_options INTERFACE --coverage -O0)
+  target_link_options(phalanx_options INTERFACE --coverage)
+endif()
+
+# phalanx_library(NAME SOURCES a.cc b.cc DEPS other_target ...)
+function(phalanx_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  if(ARG_SOURCES)
+    add_library(${name} STATIC ${ARG_SOURCES})
+    target_link_libraries(${name} PUBLIC phalanx_options ${ARG_DEPS})
+  else()
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE phalanx_options ${ARG_DEPS})
+  endif()
+endfunction()
+
+# phalanx_binary(NAME SOURCES ... DEPS ...): an executable in build/<preset>/bin.
+function(phalanx_binary name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE phalanx_options ${ARG_DEPS})
+endfunction()
+
+# phalanx_test(NAME SOURCES ... DEPS ... LABELS ... TIMEOUT seconds): a GoogleTest executable, one ctest entry.
+function(phalanx_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE phalanx_options ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_compile_definitions(${name} PRIVATE PHALANX_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+    PHALANX_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()

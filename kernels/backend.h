@@ -1,0 +1,94 @@
+// The seam between the model and a device: memory, packed weights, the KV cache and the ops of a
+// forward pass.
+//
+// An op's contract (formula, shapes, dtypes, aliasing, source) is its own header in this folder;
+// this class only gathers them behind one virtual interface. All ops are called from one thread,
+// run in call order, and have finished (CPU) or are enqueued (devices with streams) when they
+// return. Shapes and dtypes are the caller's responsibility and checked with PHALANX_CHECK: what a
+// client sends is validated long before.
+//
+// Determinism, for every op: the bits of one row of the result depend on that row's inputs alone;
+// not on the other rows, on how many there are, on how a sequence was cut into chunks, or on the
+// number of threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "kernels/attention.h"
+#include "kernels/base/status.h"
+#include "kernels/base/tensor_view.h"
+#include "kernels/candidates.h"
+#include "kernels/packed_weight.h"
+#include "kernels/rope.h"
+
+namespace phalanx {
+
+// Zeroed, 64-byte aligned memory of the backend; freed on destruction.
+class Buffer {
+ public:
+  virtual ~Buffer() = default;
+  virtual void* data() const = 0;
+  virtual size_t size_bytes() const = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string_view device() const = 0;  // "cpu"
+  virtual std::string_view isa()
+      const = 0;  // instruction set in use, e.g. "avx512"; part of the numerics id
+  virtual DType activation_dtype() const = 0;  // kF32 on CPUs
+
+  // RESOURCE_EXHAUSTED naming `name` and the size where memory does not suffice.
+  virtual StatusOr<std::unique_ptr<Buffer>> Allocate(size_t bytes, std::string_view name) = 0;
+  virtual void CopyToDevice(void* dst, const void* src, size_t bytes) = 0;
+  virtual void CopyToHost(void* dst, const void* src, size_t bytes) = 0;
+
+  // Packed weights (kernels/packed_weight.h). PackRows may be called from several threads at once
+  // for disjoint rows; every row is packed exactly once before the weight is used.
+  virtual StatusOr<std::unique_ptr<PackedWeight>> CreateWeight(const WeightSpec& spec) = 0;
+  virtual void PackRows(PackedWeight& weight, int64_t first_row, const TensorView& rows) = 0;
+
+  // KV cache (kernels/attention.h).
+  virtual StatusOr<std::unique_ptr<KvCache>> CreateKvCache(const KvCacheSpec& spec) = 0;
+
+  // kernels/embedding.h
+  virtual void Embedding(std::span<const int32_t> ids, const PackedWeight& table, int64_t first_id,
+                         const TensorView& out) = 0;
+  // kernels/linear.h; `bias` is empty or [out_features] f32
+  virtual void Linear(const TensorView& x, const PackedWeight& weight, std::span<const float> bias,
+                      const TensorView& out) = 0;
+  // kernels/gate_up_swiglu.h
+  virtual void GateUpSwiglu(const TensorView& x, const PackedWeight& gate_up,
+                            const TensorView& out) = 0;
+  // kernels/rms_norm.h
+  virtual void RmsNorm(const TensorView& x, std::span<const float> weight, float eps,
+                       const TensorView& out) = 0;
+  virtual void AddRmsNorm(const TensorView& residual, const TensorView& delta,
+                          std::span<const float> weight, float eps, const TensorView& out) = 0;
+  // kernels/add.h
+  virtual void Add(const TensorView& a, const TensorView& b, const TensorView& out) = 0;
+  // kernels/gather_rows.h
+  virtual void GatherRows(const TensorView& x, std::span<const int32_t> rows,
+                          const TensorView& out) = 0;
+  // kernels/rope.h
+  virtual void QkvRopeAppend(const TensorView& qkv, const BatchView& batch, const HeadLayout& heads,
+                             const RopeTable& rope, int64_t layer, KvCache& cache,
+                             const TensorView& q_out) = 0;
+  // kernels/attention.h
+  virtual void PagedAttention(const TensorView& q, const BatchView& batch, const HeadLayout& heads,
+                              float scale, int64_t layer, const KvCache& cache,
+                              const TensorView& out) = 0;
+  // kernels/candidates.h
+  virtual void SelectCandidates(const TensorView& logits, int64_t first_id,
+                                std::span<const CandidateTask> tasks,
+                                std::span<CandidateResult> results) = 0;
+};
+
+}  // namespace phalanx

@@ -1,0 +1,49 @@
+// Reduces one rank's logits to what sampling needs to know, so that full rows never cross ranks.
+//
+// For each task, over the columns of its logits row (column c is token first_id + c):
+//   max          = max_c l[c];  sum_exp = sum_c exp((l[c] - max) * inv_temperature)
+//   candidates   = the top_k largest (ties: lower id first), in descending order
+//   gumbel       = argmax_c (l[c] * inv_temperature + g(seed, choice, index, id)),   ties: lower id
+// where g is a standard Gumbel variate from the counter-based generator Philox4x32-10 (Salmon et
+// al. 2011) keyed by (seed) with counter (token id, index, choice): the argmax over all tokens,
+// whatever the sharding, is an exact sample of softmax(l / T) (the Gumbel-max trick, Gumbel 1954;
+// Maddison et al. 2014). Entries of -inf are never chosen; +inf and NaN do not occur in valid
+// logits: `num_nan` counts them so that the caller can fail the request. A rank may hold no column:
+// max = -inf, sum_exp = 0, nothing chosen (id -1). sum_exp is accumulated in a fixed order that
+// depends only on the number of columns.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace phalanx {
+
+struct Candidate {
+  int32_t id = -1;
+  float logit = 0.0F;
+};
+
+struct CandidateTask {
+  int64_t row = 0;               // row of the logits
+  int32_t top_k = 0;             // 0: none wanted
+  float inv_temperature = 1.0F;  // > 0
+  enum class Gumbel : uint8_t { kNone, kWanted } gumbel = Gumbel::kNone;
+  uint64_t seed = 0;
+  uint32_t choice = 0;                 // which of the n choices
+  uint32_t index = 0;                  // output index of the token to sample
+  float min_logit = -3.402823466e38F;  // the Gumbel argmax considers only logits >= min_logit
+};
+
+struct CandidateResult {
+  float max = 0.0F;
+  double sum_exp = 0.0;
+  int64_t num_nan = 0;
+  Candidate gumbel;
+  double gumbel_score = 0.0;
+  std::vector<Candidate> candidates;  // capacity is reused between calls
+};
+
+// The Gumbel variate of one token, the scalar reference of the definition above.
+double GumbelVariate(uint64_t seed, uint32_t choice, uint32_t index, int32_t token_id);
+
+}  // namespace phalanx

@@ -1,0 +1,72 @@
+// One rank's share of a Qwen2 model: weights, KV cache and the forward pass.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "kernels/backend.h"
+#include "model/config.h"
+#include "parallel/communicator.h"
+#include "parallel/shard_spec.h"
+
+namespace phalanx {
+
+enum class LoadFormat : uint8_t {
+  kSafetensors,
+  kDummy,  // seeded random weights of the config's shape, no file read; the same model whatever the
+           // number of ranks
+};
+
+struct ModelOptions {
+  LoadFormat load_format = LoadFormat::kSafetensors;
+  uint64_t dummy_seed = 0;
+  int64_t max_num_tokens = 512;  // rows of one step
+  int64_t max_num_logit_rows = 64;
+  int64_t max_model_len = 0;  // rope table; 0: the config's max_position_embeddings
+  int load_threads = 0;       // 0: as many as usable cores
+  std::function<void(int64_t done_bytes, int64_t total_bytes)> on_progress;
+};
+
+// One step's rows on this rank. Arrays are in host memory.
+struct ForwardBatch {
+  std::span<const int32_t> token_ids;  // [num_tokens]
+  BatchView batch;
+  std::span<const int32_t>
+      logit_rows;  // rows whose logits are wanted, ascending; at most max_num_logit_rows
+};
+
+// Called with each layer's output for debugging: name as in transformers' module path, [num_tokens,
+// hidden_size].
+using TraceSink = std::function<void(std::string_view name, const TensorView& activation)>;
+
+class Qwen2Model {
+ public:
+  // Reads the rank's shard of the checkpoint (or makes dummy weights). Backend and communicator
+  // must outlive the model.
+  static StatusOr<std::unique_ptr<Qwen2Model>> Load(const std::filesystem::path& model_dir,
+                                                    const Qwen2Config& config,
+                                                    const ModelOptions& options, Backend& backend,
+                                                    Communicator& communicator);
+  virtual ~Qwen2Model() = default;
+
+  virtual const Qwen2Config& config() const = 0;
+  virtual const ShardSpec& shard() const = 0;
+  virtual int64_t weight_bytes() const = 0;  // resident on this rank
+
+  // What one block of this rank's KV cache costs; the pool is created once its size is agreed.
+  virtual KvCacheSpec KvSpec(int64_t num_blocks, int64_t block_size, DType dtype) const = 0;
+  virtual Status CreateKvCache(const KvCacheSpec& spec) = 0;
+
+  // Runs one step on all ranks together. The result, [logit_rows.size(), vocab_local] f32 in the
+  // backend's memory, holds columns shard().vocab and is valid until the next call. Errors are the
+  // communicator's.
+  virtual StatusOr<TensorView> Forward(const ForwardBatch& batch) = 0;
+
+  virtual void SetTraceSink(TraceSink sink) = 0;
+};
+
+}  // namespace phalanx

@@ -1,0 +1,49 @@
+// The step loop of a rank group, without any network: rank 0 submits, cancels and steps; the others
+// follow.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/base/status.h"
+#include "model/model.h"
+#include "worker/sampler.h"
+#include "worker/scheduler.h"
+
+namespace phalanx {
+
+struct EngineOptions {
+  SchedulerConfig scheduler;  // limits agreed by all ranks
+};
+
+struct EngineOutput {
+  TokenOutput token;
+  TokenLogprobs logprobs;             // where asked for
+  std::vector<TokenLogprobs> prompt;  // with the first token, where asked for
+  Status status;  // not OK: the request failed and ended; the token is not valid
+};
+
+class Engine {
+ public:
+  // Model, backend and communicator must outlive the engine.
+  static std::unique_ptr<Engine> Create(const EngineOptions& options, Qwen2Model& model,
+                                        Backend& backend, Communicator& communicator);
+  virtual ~Engine() = default;
+
+  // Rank 0 only; one thread.
+  virtual Status Submit(EngineRequest request) = 0;
+  virtual bool Cancel(uint64_t request) = 0;
+  virtual bool HasWork() const = 0;
+  // Plans, broadcasts and runs one step; what it produced. An error ends the group.
+  virtual StatusOr<std::vector<EngineOutput>> Step() = 0;
+  virtual Status Heartbeat() = 0;  // an empty plan, once a second while idle
+  virtual Status Shutdown() = 0;   // lets Follow() return on the other ranks
+  virtual SchedulerStats stats() const = 0;
+  virtual uint64_t last_step() const = 0;
+
+  // Ranks 1..N-1: runs plans until shutdown.
+  virtual Status Follow() = 0;
+};
+
+}  // namespace phalanx

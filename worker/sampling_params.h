@@ -1,0 +1,35 @@
+// How the next token of one sequence is chosen. All fields resolved and validated; the same on
+// every rank.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace phalanx {
+
+inline constexpr int32_t kMaxLogprobs = 20;
+
+struct SamplingParams {
+  float temperature = 1.0F;  // 0: greedy
+  int32_t top_k = 0;         // 0: off
+  float top_p = 1.0F;        // 1: off
+  float min_p = 0.0F;        // 0: off
+  float presence_penalty = 0.0F;
+  float frequency_penalty = 0.0F;
+  float repetition_penalty = 1.0F;
+  std::vector<std::pair<int32_t, float>> logit_bias;  // ascending ids
+  std::vector<int32_t> allowed_token_ids;             // ascending; empty: all
+  std::vector<std::vector<int32_t>> bad_words;        // token sequences that are never completed
+  uint64_t seed = 0;
+  uint32_t choice = 0;
+  int32_t max_tokens = 16;
+  int32_t min_tokens = 0;
+  std::vector<int32_t> stop_token_ids;  // ascending; includes no eos
+  std::vector<int32_t> eos_token_ids;   // ascending; empty under ignore_eos
+  int32_t logprobs = -1;                // -1: none
+  int32_t prompt_logprobs = -1;         // -1: none
+  bool operator==(const SamplingParams&) const = default;
+};
+
+}  // namespace phalanx
