@@ -1,49 +1,159 @@
-// Errors that users, files and wires cause. The type is absl::Status, whose codes equal gRPC's;
-// this header adds the project's convention for bad fields and the two macros that pass errors up.
+// Errors that users, files and wires cause. Codes are gRPC's, so that the front maps them one to
+// one.
 //
-// A bad field's message always says which field, what it was and what is allowed, and the field's
-// name also travels as a payload, so that the gRPC front can put it into google.rpc.BadRequest.
+// Why not absl::Status: Debian builds abseil with a string_view of its own, which does not convert
+// to std::string_view, and it would leak into every header.
+//
+// A bad field's message always says which field, what it was and what is allowed; the field's name
+// also travels beside the message, so that the gRPC front can put it into google.rpc.BadRequest.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <optional>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "absl/strings/cord.h"
-#include "absl/strings/str_cat.h"
+#include "kernels/base/check.h"
 
 namespace phalanx {
 
-using absl::Status;
-using absl::StatusOr;
+// Values are those of grpc::StatusCode.
+enum class StatusCode : int {
+  kOk = 0,
+  kCancelled = 1,
+  kUnknown = 2,
+  kInvalidArgument = 3,
+  kDeadlineExceeded = 4,
+  kNotFound = 5,
+  kAlreadyExists = 6,
+  kPermissionDenied = 7,
+  kResourceExhausted = 8,
+  kFailedPrecondition = 9,
+  kAborted = 10,
+  kOutOfRange = 11,
+  kUnimplemented = 12,
+  kInternal = 13,
+  kUnavailable = 14,
+  kDataLoss = 15,
+  kUnauthenticated = 16,
+};
 
-inline constexpr std::string_view kFieldPayload = "phalanx/field";
+// "INVALID_ARGUMENT" and so on.
+std::string_view Name(StatusCode code);
+
+class [[nodiscard]] Status {
+ public:
+  Status() = default;  // OK
+  Status(StatusCode code, std::string message) : code_(code), message_(std::move(message)) {}
+
+  bool ok() const { return code_ == StatusCode::kOk; }
+  StatusCode code() const { return code_; }
+  const std::string& message() const { return message_; }
+  // The request field that is at fault; empty where none is.
+  const std::string& field() const { return field_; }
+
+  Status&& WithField(std::string_view field) && {
+    field_ = field;
+    return std::move(*this);
+  }
+  // The same error with "CONTEXT: " before its message.
+  Status WithContext(std::string_view context) const;
+  std::string ToString() const;  // "OK" or "CODE: message"
+
+  bool operator==(const Status&) const = default;
+
+ private:
+  StatusCode code_ = StatusCode::kOk;
+  std::string message_;
+  std::string field_;
+};
+
+std::ostream& operator<<(std::ostream& os, const Status& status);
+
+inline Status OkStatus() { return {}; }
+
+// Each takes a format string and its arguments as fmt::format does.
+#define PHALANX_DEFINE_ERROR_(function, code)                                    \
+  template <typename... Args>                                                    \
+  Status function(fmt::format_string<Args...> format, Args&&... args) {          \
+    return {StatusCode::code, fmt::format(format, std::forward<Args>(args)...)}; \
+  }
+PHALANX_DEFINE_ERROR_(CancelledError, kCancelled)
+PHALANX_DEFINE_ERROR_(InvalidArgumentError, kInvalidArgument)
+PHALANX_DEFINE_ERROR_(DeadlineExceededError, kDeadlineExceeded)
+PHALANX_DEFINE_ERROR_(NotFoundError, kNotFound)
+PHALANX_DEFINE_ERROR_(ResourceExhaustedError, kResourceExhausted)
+PHALANX_DEFINE_ERROR_(FailedPreconditionError, kFailedPrecondition)
+PHALANX_DEFINE_ERROR_(UnimplementedError, kUnimplemented)
+PHALANX_DEFINE_ERROR_(InternalError, kInternal)
+PHALANX_DEFINE_ERROR_(UnavailableError, kUnavailable)
+PHALANX_DEFINE_ERROR_(DataLossError, kDataLoss)
+PHALANX_DEFINE_ERROR_(UnauthenticatedError, kUnauthenticated)
+#undef PHALANX_DEFINE_ERROR_
 
 // INVALID_ARGUMENT "FIELD: is VALUE, allowed: ALLOWED". `value` must already be safe to print.
-inline Status InvalidField(std::string_view field, std::string_view value,
-                           std::string_view allowed) {
-  Status status =
-      absl::InvalidArgumentError(absl::StrCat(field, ": is ", value, ", allowed: ", allowed));
-  status.SetPayload(kFieldPayload, absl::Cord(field));
-  return status;
+template <typename Value>
+Status InvalidField(std::string_view field, const Value& value, std::string_view allowed) {
+  return InvalidArgumentError("{}: is {}, allowed: {}", field, value, allowed).WithField(field);
 }
 
-// The field that an InvalidField status names, if any.
-inline std::optional<std::string> FieldOf(const Status& status) {
-  if (auto payload = status.GetPayload(kFieldPayload)) return std::string(*payload);
-  return std::nullopt;
-}
+// A value or the error why there is none.
+template <typename T>
+class [[nodiscard]] StatusOr {
+ public:
+  StatusOr(T value) : value_(std::move(value)) {}         // NOLINT(google-explicit-constructor)
+  StatusOr(Status status) : status_(std::move(status)) {  // NOLINT(google-explicit-constructor)
+    PHALANX_CHECK(!status_.ok());
+  }
+  // From what T is made of, e.g. a unique_ptr to a derived class.
+  template <typename U>
+  requires(std::is_convertible_v<U&&, T> && !std::is_same_v<std::remove_cvref_t<U>, T> &&
+           !std::is_same_v<std::remove_cvref_t<U>, Status> &&
+           !std::is_same_v<std::remove_cvref_t<U>, StatusOr>) StatusOr(U&& value)
+      : value_(T(std::forward<U>(value))) {}  // NOLINT(google-explicit-constructor)
+
+  bool ok() const { return value_.has_value(); }
+  const Status& status() const& { return status_; }
+  Status status() && { return std::move(status_); }
+
+  T& value() & {
+    CheckOk();
+    return *value_;
+  }
+  const T& value() const& {
+    CheckOk();
+    return *value_;
+  }
+  T&& value() && {
+    CheckOk();
+    return *std::move(value_);
+  }
+  T& operator*() & { return value(); }
+  const T& operator*() const& { return value(); }
+  T&& operator*() && { return std::move(*this).value(); }
+  T* operator->() { return &value(); }
+  const T* operator->() const { return &value(); }
+
+ private:
+  void CheckOk() const {
+    if (!value_.has_value()) [[unlikely]]
+      internal::CheckFailed(__FILE__, __LINE__, "value of " + status_.ToString());
+  }
+
+  Status status_;
+  std::optional<T> value_;
+};
 
 }  // namespace phalanx
 
-#define PHALANX_RETURN_IF_ERROR(expression)        \
-  do {                                             \
-    ::absl::Status phalanx_status_ = (expression); \
-    if (!phalanx_status_.ok()) [[unlikely]]        \
-      return phalanx_status_;                      \
+#define PHALANX_RETURN_IF_ERROR(expression)           \
+  do {                                                \
+    ::phalanx::Status phalanx_status_ = (expression); \
+    if (!phalanx_status_.ok()) [[unlikely]]           \
+      return phalanx_status_;                         \
   } while (false)
 
 #define PHALANX_CONCAT_INNER_(a, b) a##b
