@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Configures a preset and builds targets of it: launch/build.sh PRESET [TARGET...]  (no target: everything).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset=$1
+shift
+options=()
+command -v ccache >/dev/null &&
+  options+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+# Configuring prints dozens of lines that matter only when it fails.
+if ! log=$(cmake --preset "$preset" "${options[@]}" ${PHALANX_CMAKE_OPTIONS:-} 2>&1); then
+  echo "$log" >&2
+  exit 1
+fi
+if [ $# -gt 0 ]; then
+  cmake --build --preset "$preset" --target "$@"
+else
+  cmake --build --preset "$preset"
+fi

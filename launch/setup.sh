@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that Phalanx needs and that are missing. Says what and why; installs nothing else.
+#
+#   launch/setup.sh            what building and serving need
+#   launch/setup.sh --test     and what the tests need
+#   launch/setup.sh --ci       and what the project's own checks need
+set -euo pipefail
+
+# package:why
+build_packages=(
+  "build-essential:the C++ compiler"
+  "cmake:configures the build"
+  "ninja-build:runs the build"
+  "ccache:makes rebuilding take seconds"
+  "pkg-config:finds libraries"
+  "libgrpc++-dev:gRPC between client, coordinator and rank 0"
+  "protobuf-compiler:compiles the protocol"
+  "protobuf-compiler-grpc:compiles the protocol's services"
+  "libprotobuf-dev:protocol messages"
+  "libopenmpi-dev:MPI between ranks"
+  "openmpi-bin:mpirun"
+  "libhwy-dev:portable SIMD"
+  "libfmt-dev:message formatting"
+  "libspdlog-dev:logging"
+  "libcli11-dev:command lines"
+  "nlohmann-json3-dev:JSON"
+  "libyaml-cpp-dev:--config files"
+)
+test_packages=(
+  "libgtest-dev:GoogleTest"
+  "libgmock-dev:GoogleMock"
+  "libbenchmark-dev:Google Benchmark"
+  "python3:end-to-end tests"
+  "curl:tests of the checkpoint fetcher"
+)
+ci_packages=(
+  "clang-format:code layout"
+  "clang-tidy:static analysis"
+  "python3-venv:the environment of the reference implementation"
+)
+
+packages=("${build_packages[@]}")
+for argument in "$@"; do
+  case $argument in
+    --test) packages+=("${test_packages[@]}") ;;
+    --ci) packages+=("${test_packages[@]}" "${ci_packages[@]}") ;;
+    --cuda)
+      echo "setup.sh: --cuda: this version has no CUDA back end; allowed: --test, --ci" >&2
+      exit 2
+      ;;
+    -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "setup.sh: unknown argument '$argument', allowed: --test, --ci" >&2; exit 2 ;;
+  esac
+done
+
+missing=()
+for entry in "${packages[@]}"; do
+  package=${entry%%:*}
+  if ! dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed; then
+    echo "setup: needs $package (${entry#*:})"
+    missing+=("$package")
+  fi
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "setup.sh: installing packages needs root (no sudo found)" >&2; exit 1; }
+  as_root=(sudo)
+fi
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update -q
+"${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
