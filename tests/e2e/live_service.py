@@ -1,0 +1,82 @@
+"""The whole service against transformers on fresh random models, greedy, at several numbers of ranks.
+
+Equal wherever the reference's two best tokens differ by more than 1e-3 in log-probability; where a tie is decided
+differently the comparison of that sequence ends. Ties are counted and printed.
+"""
+
+import pathlib
+import random
+import secrets
+import shutil
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from service import MODEL, Service, generate  # noqa: E402
+
+import torch  # noqa: E402
+from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM  # noqa: E402
+
+TIE = 1e-3
+STEPS = 64
+
+
+def random_model(seed: int, folder: pathlib.Path, vocab_size: int) -> Qwen2ForCausalLM:
+    rng = random.Random(seed)
+    kv_heads = rng.choice([1, 2, 4])
+    head_dim = rng.choice([64, 128])
+    heads = kv_heads * rng.choice([1, 3, 7])
+    config = Qwen2Config(
+        hidden_size=rng.choice([192, 320, 448]), intermediate_size=rng.choice([100, 352, 704]), num_hidden_layers=3,
+        num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=head_dim, vocab_size=vocab_size,
+        max_position_embeddings=2048, rope_theta=rng.choice([1e4, 1e6]), tie_word_embeddings=rng.random() < 0.5,
+        initializer_range=0.08)
+    torch.manual_seed(seed)
+    model = Qwen2ForCausalLM(config)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(parameter, std=0.1)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(MODEL / file, folder)
+    return model.float().eval()
+
+
+@torch.no_grad()
+def compare(model, prompt: list[int], tokens: list[int]) -> tuple[int, int]:
+    """Returns (tokens compared, ties decided differently); raises where they differ beyond a tie."""
+    logits = model(torch.tensor([prompt + tokens])).logits[0].float()
+    for i, token in enumerate(tokens):
+        top = torch.log_softmax(logits[len(prompt) + i - 1], -1).topk(2)
+        if token == top.indices[0].item():
+            continue
+        if (top.values[0] - top.values[1]).item() > TIE:
+            raise AssertionError(f"token {i}: {token}, reference {top.indices.tolist()} {top.values.tolist()}")
+        return i, 1
+    return len(tokens), 0
+
+
+def main() -> None:
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    compared = ties = 0
+    vocab = AutoModelForCausalLM.from_pretrained(MODEL).config.vocab_size
+    for number, ranks in enumerate((1, 2, 3, 4, 5, 7, 8)):
+        with tempfile.TemporaryDirectory() as folder:
+            model = random_model(seed + number, pathlib.Path(folder), vocab)
+            rng = random.Random(seed + number)
+            with Service(ranks=ranks, model=folder) as service:
+                for length in (1, 17, 130):
+                    prompt = [rng.randrange(vocab) for _ in range(length)]
+                    answer = generate(service, "--prompt-ids", ",".join(map(str, prompt)), "--temperature", "0",
+                                      "--max-tokens", str(STEPS), "--ignore-eos")
+                    assert len(answer["token_ids"]) == STEPS, answer
+                    equal, tie = compare(model, prompt, answer["token_ids"])
+                    compared += equal
+                    ties += tie
+    print(f"{compared} tokens equal, {ties} ties decided differently")
+    assert ties <= 2, "ties must be rare"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The bundled model through the whole service: right answers, the same tokens whatever shares the batch."""
+
+import json
+import pathlib
+import sys
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from service import MODEL, ROOT, Service, client, generate  # noqa: E402
+
+HELD_OUT = ROOT / "launch/demo/heldout.jsonl"
+PROMPTS = ["Once upon a time", "What is 3 + 4?", "é日本語🙂", "a"]
+
+
+class HeldOut(unittest.TestCase):
+    def test_at_least_90_percent_exact(self):
+        questions = [json.loads(line) for line in HELD_OUT.read_text().splitlines() if line]
+        self.assertGreaterEqual(len(questions), 200)
+        requests = "".join(
+            json.dumps({"id": str(i), "messages": q["messages"], "tools": q.get("tools") or [],
+                        "temperature": 0, "max_tokens": 96}) + "\n"
+            for i, q in enumerate(questions))
+        with Service(ranks=2) as service:
+            done = client("batch", "--server", service.address, "--input", "-", "--output", "-",
+                          stdin=requests, timeout=240)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        answers = {int(a["id"]): a["text"] for a in map(json.loads, done.stdout.splitlines())}
+        exact = sum(answers[i].strip() == q["expected"].strip() for i, q in enumerate(questions))
+        print(f"held-out: {exact} of {len(questions)} exact")
+        self.assertGreaterEqual(exact / len(questions), 0.9)
+
+
+class SameTokens(unittest.TestCase):
+    def test_any_number_of_ranks(self):
+        reference = None
+        for ranks in (1, 2, 3, 5, 8, 9):
+            with self.subTest(ranks=ranks), Service(ranks=ranks) as service:
+                tokens = [generate(service, "--prompt", p, "--temperature", "0", "--max-tokens", "32",
+                                   "--ignore-eos")["token_ids"] for p in PROMPTS]
+                reference = reference or tokens
+                self.assertEqual(tokens, reference)
+
+    def test_neighbours_change_nothing(self):
+        flags = ("--prompt", "Tell me a story.", "--temperature", "1", "--seed", "7", "--max-tokens", "48",
+                 "--logprobs", "3", "--ignore-eos")
+        with Service(ranks=2) as service:
+            alone = generate(service, *flags)
+            with ThreadPoolExecutor(16) as pool:
+                crowd = [pool.submit(generate, service, "--prompt", f"Count from {i}.", "--seed", str(i),
+                                     "--max-tokens", str(8 + 3 * i), "--ignore-eos") for i in range(15)]
+                among = pool.submit(generate, service, *flags).result()
+                for request in crowd:
+                    self.assertGreater(len(request.result()["token_ids"]), 0)
+        self.assertEqual(alone["token_ids"], among["token_ids"])
+        self.assertEqual(alone["logprobs"], among["logprobs"])
+
+    def test_chunking_and_prefix_cache_change_nothing(self):
+        prompt = " ".join(f"word{i}" for i in range(150))
+        flags = ("--prompt", prompt, "--temperature", "1", "--seed", "3", "--max-tokens", "24",
+                 "--logprobs", "2", "--ignore-eos")
+        answers = []
+        for setting in (["--no-enable-prefix-caching"], ["--max-num-batched-tokens", "37"], []):
+            with Service(*setting, ranks=2) as service:
+                answers.append(generate(service, *flags))
+                again = generate(service, *flags)
+                answers.append(again)
+        self.assertGreater(again["usage"]["cached_tokens"], 0)
+        for answer in answers:
+            self.assertEqual(answer["token_ids"], answers[0]["token_ids"])
+            self.assertEqual(answer["logprobs"], answers[0]["logprobs"])
+
+
+class Offline(unittest.TestCase):
+    def test_tokenize_inverts(self):
+        text = "Hello, Wörld! 🙂\n  two  spaces\t123"
+        ids = json.loads(client("tokenize", "--model", str(MODEL), "--json", stdin=text).stdout)
+        back = client("detokenize", "--model", str(MODEL), stdin=json.dumps(ids)).stdout
+        self.assertEqual(back.rstrip("\n"), text)
+
+
+if __name__ == "__main__":
+    unittest.main()
