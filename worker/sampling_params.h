@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/base/status.h"
+
 namespace phalanx {
 
 inline constexpr int32_t kMaxLogprobs = 20;
@@ -31,5 +33,10 @@ struct SamplingParams {
   int32_t prompt_logprobs = -1;         // -1: none
   bool operator==(const SamplingParams&) const = default;
 };
+
+// What a rank relies on: ids in [0, vocab_size) and ascending where said so, floats finite and
+// within their mathematical range, counts not negative. Tighter limits for clients are the front's.
+// INVALID_ARGUMENT naming the field, the value and what is allowed.
+Status Validate(const SamplingParams& params, int32_t vocab_size);
 
 }  // namespace phalanx
