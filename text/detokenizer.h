@@ -21,8 +21,7 @@ class IncrementalDetokenizer {
       : tokenizer_(&tokenizer), options_(options) {}
 
   // The text that became certain: at most the 3 bytes of an unfinished character are withheld.
-  // INVALID_ARGUMENT at an unknown id; tokens before it have been taken, and nothing of theirs is
-  // lost.
+  // INVALID_ARGUMENT at an unknown id; then none of the ids has been taken.
   StatusOr<std::string> Append(int32_t id);
   StatusOr<std::string> Append(std::span<const int32_t> ids);
 

@@ -1,0 +1,102 @@
+#include "text/json_file.h"
+
+#include <cstdint>
+#include <fstream>
+
+namespace phalanx {
+namespace {
+
+constexpr std::uintmax_t kMaxFileBytes = std::uintmax_t{256} << 20;
+
+const nlohmann::json& NullJson() {
+  static const nlohmann::json null;
+  return null;
+}
+
+}  // namespace
+
+StatusOr<std::string> ReadTextFile(const std::filesystem::path& path) {
+  std::error_code error;
+  const bool is_file = std::filesystem::is_regular_file(path, error);
+  if (!is_file) return NotFoundError("{}: no such file", path.string());
+  const std::uintmax_t size = std::filesystem::file_size(path, error);
+  if (error) return InvalidArgumentError("{}: {}", path.string(), error.message());
+  if (size > kMaxFileBytes) {
+    return InvalidArgumentError("{}: is {} bytes, allowed: at most {}", path.string(), size,
+                                kMaxFileBytes);
+  }
+  std::string text(size, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(text.data(), static_cast<std::streamsize>(size));
+  if (!file || file.gcount() != static_cast<std::streamsize>(size)) {
+    return InvalidArgumentError("{}: cannot be read", path.string());
+  }
+  return text;
+}
+
+StatusOr<nlohmann::json> ReadJsonFile(const std::filesystem::path& path) {
+  PHALANX_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path));
+  try {
+    return nlohmann::json::parse(text);
+  } catch (const nlohmann::json::exception& e) {
+    return InvalidArgumentError("{}: is no JSON: {}", path.string(), e.what());
+  }
+}
+
+std::string Shown(const nlohmann::json& value) {
+  constexpr size_t kMaxBytes = 60;
+  if (value.is_structured() && value.size() > 8) {
+    return fmt::format("{} of {} elements", value.type_name(), value.size());
+  }
+  std::string text = value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  if (text.size() > kMaxBytes) text = text.substr(0, kMaxBytes) + "...";
+  return text;
+}
+
+JsonField JsonField::Member(std::string_view name) const {
+  std::string path = fmt::format("{}.{}", path_, name);
+  if (path_.ends_with(": ")) path = path_ + std::string(name);
+  if (!value_->is_object()) return {NullJson(), std::move(path)};
+  const auto it = value_->find(name);
+  return {it == value_->end() ? NullJson() : *it, std::move(path)};
+}
+
+JsonField JsonField::Element(size_t index) const {
+  return {(*value_)[index], fmt::format("{}[{}]", path_, index)};
+}
+
+Status JsonField::Refuse(std::string_view allowed) const {
+  return InvalidField(path_, Shown(*value_), allowed);
+}
+
+Status JsonField::CheckObject() const {
+  return value_->is_object() ? OkStatus() : Refuse("an object");
+}
+
+Status JsonField::CheckArray() const {
+  return value_->is_array() ? OkStatus() : Refuse("an array");
+}
+
+StatusOr<std::string> JsonField::String() const {
+  if (!value_->is_string()) return Refuse("a string");
+  return value_->get<std::string>();
+}
+
+StatusOr<bool> JsonField::Bool(bool if_null) const {
+  if (value_->is_null()) return if_null;
+  if (!value_->is_boolean()) return Refuse("true or false");
+  return value_->get<bool>();
+}
+
+StatusOr<int32_t> JsonField::Int(int32_t low, int32_t high) const {
+  const std::string allowed = fmt::format("an integer from {} to {}", low, high);
+  if (value_->is_number_unsigned() && value_->get<uint64_t>() > uint64_t{INT32_MAX}) {
+    return Refuse(allowed);
+  }
+  if (!value_->is_number_integer()) return Refuse(allowed);
+  const auto value = value_->get<int64_t>();
+  if (value < low || value > high) return Refuse(allowed);
+  return static_cast<int32_t>(value);
+}
+
+}  // namespace phalanx
