@@ -21,6 +21,18 @@ worker_help=$("$bin/worker" --help)
 coordinator_help=$("$bin/coordinator" --help)
 knows() { grep -qE -- "(^|[ ,])$2([ ,=]|\$)" <<<"$1"; }
 
+# A folder, or a hub id that lies in the Hugging Face cache.
+locate() {
+  [ -d "$1" ] && { echo "$1"; return; }
+  [[ $1 =~ ^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$ ]] || die "--model: no folder '$1'; allowed: a folder or a hub id"
+  local cache=${HF_HUB_CACHE:-${HF_HOME:-$HOME/.cache/huggingface}/hub}
+  local repository=$cache/models--${1//\//--}
+  local revision
+  revision=$(cat "$repository/refs/main" 2>/dev/null) && [ -d "$repository/snapshots/$revision" ] ||
+    die "--model: '$1' is no folder and not in the cache $cache; fetch it with: launch/fetch.sh $1"
+  echo "$repository/snapshots/$revision"
+}
+
 ranks=1
 worker_args=()
 coordinator_args=()
@@ -34,6 +46,10 @@ while [ $# -gt 0 ]; do
     -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
     -np) [[ $value =~ ^[1-9][0-9]*$ ]] || die "-np: is '$value', allowed: a number of ranks from 1 up"
          ranks=$value ;;
+    --model)
+      folder=$(locate "$value") || exit 2
+      worker_args+=(--model "$folder")
+      coordinator_args+=(--model "$folder") ;;
     --engine | --ready-file) die "$flag is set by serve.sh itself" ;;
     --*)
       [ "$flag" = --shutdown-timeout ] && drain_s=$value
@@ -46,7 +62,6 @@ while [ $# -gt 0 ]; do
   shift ${#words[@]}
 done
 
-# Model ids are resolved once, so that both programs see the same folder.
 runtime=$(mktemp -d "${XDG_RUNTIME_DIR:-/tmp}/phalanx.XXXXXXXX") || die "cannot make a runtime folder"
 coordinator=
 group=
