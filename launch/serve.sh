@@ -62,7 +62,13 @@ while [ $# -gt 0 ]; do
   shift ${#words[@]}
 done
 
-runtime=$(mktemp -d "${XDG_RUNTIME_DIR:-/tmp}/phalanx.XXXXXXXX") || die "cannot make a runtime folder"
+# Folders of launchers that were killed hold a few MiB a rank; they go first.
+parent=${XDG_RUNTIME_DIR:-/tmp}
+for stale in "$parent"/phalanx.*/pid; do
+  [ -O "$stale" ] && ! kill -0 "$(cat "$stale")" 2>/dev/null && rm -rf "${stale%/pid}"
+done
+runtime=$(mktemp -d "$parent/phalanx.XXXXXXXX") || die "cannot make a runtime folder"
+echo $$ >"$runtime/pid"
 coordinator=
 group=
 cleanup() {
