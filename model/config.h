@@ -14,16 +14,22 @@ namespace phalanx {
 
 // Rope scaling as Hugging Face transformers honours it for Qwen2.
 struct RopeScaling {
-  enum class Type : uint8_t { kNone, kLinear, kYarn, kLlama3 };
+  // kDynamic (dynamic NTK) changes nothing up to max_position_embeddings, which is as far as it is
+  // served: beyond, the frequencies would depend on the length of the sequence.
+  enum class Type : uint8_t { kNone, kLinear, kDynamic, kYarn, kLlama3 };
   Type type = Type::kNone;
   double factor = 1.0;
   int64_t original_max_position_embeddings = 0;
-  double beta_fast = 32.0;                 // kYarn
-  double beta_slow = 1.0;                  // kYarn
-  std::optional<double> attention_factor;  // kYarn; default 0.1 ln(factor) + 1
-  bool truncate = true;                    // kYarn
-  double low_freq_factor = 1.0;            // kLlama3
-  double high_freq_factor = 4.0;           // kLlama3
+  double beta_fast = 32.0;  // kYarn
+  double beta_slow = 1.0;   // kYarn
+  // kYarn. Missing: 0.1 ln(factor) + 1, or the ratio of two such terms weighted by mscale and
+  // mscale_all_dim where both are given.
+  std::optional<double> attention_factor;
+  std::optional<double> mscale;
+  std::optional<double> mscale_all_dim;
+  bool truncate = true;           // kYarn
+  double low_freq_factor = 1.0;   // kLlama3
+  double high_freq_factor = 4.0;  // kLlama3
 };
 
 struct Qwen2Config {
@@ -45,6 +51,10 @@ struct Qwen2Config {
   std::optional<int32_t> bos_token_id;
 };
 
+// The longest sequence that the position embedding is meant for: max_position_embeddings, or what
+// the rope scaling stretches it to.
+int64_t MaxContextTokens(const Qwen2Config& config);
+
 // Defaults for sampling that the checkpoint's author chose. Absent fields stay absent.
 struct GenerationConfig {
   std::optional<float> temperature;
@@ -63,5 +73,6 @@ StatusOr<Qwen2Config> LoadConfig(const std::filesystem::path& model_dir);
 StatusOr<Qwen2Config> ParseConfig(std::string_view json, std::string_view file_name);
 // A missing file gives the empty configuration.
 StatusOr<GenerationConfig> LoadGenerationConfig(const std::filesystem::path& model_dir);
+StatusOr<GenerationConfig> ParseGenerationConfig(std::string_view json, std::string_view file_name);
 
 }  // namespace phalanx

@@ -1,0 +1,126 @@
+#include "model/rope_table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace phalanx {
+namespace {
+
+// theta^(2i / head_dim) in float32: the exponent and the base are rounded first, as torch does.
+std::vector<float> PositionFrequencies(double theta, int64_t head_dim) {
+  std::vector<float> powers(static_cast<size_t>(head_dim / 2));
+  const auto base = static_cast<double>(static_cast<float>(theta));
+  for (size_t i = 0; i < powers.size(); ++i) {
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
+    powers[i] = static_cast<float>(std::pow(base, static_cast<double>(exponent)));
+  }
+  return powers;
+}
+
+double YarnScale(double factor, double mscale) {
+  return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
+}
+
+float YarnAttentionFactor(const RopeScaling& scaling) {
+  if (scaling.attention_factor) return static_cast<float>(*scaling.attention_factor);
+  const double mscale = scaling.mscale.value_or(0.0);
+  const double mscale_all_dim = scaling.mscale_all_dim.value_or(0.0);
+  if (mscale != 0.0 && mscale_all_dim != 0.0) {
+    return static_cast<float>(YarnScale(scaling.factor, mscale) /
+                              YarnScale(scaling.factor, mscale_all_dim));
+  }
+  return static_cast<float>(YarnScale(scaling.factor, 1.0));
+}
+
+// Frequencies that turn often within the original context are kept, those that turn rarely are
+// interpolated, with a linear ramp between the two.
+void ScaleYarn(const Qwen2Config& config, const std::vector<float>& powers,
+               std::vector<float>& inv_freq) {
+  const RopeScaling& scaling = config.rope_scaling;
+  const auto dim = static_cast<double>(config.head_dim);
+  const auto correction_dim = [&](double rotations) {
+    const auto original = static_cast<double>(scaling.original_max_position_embeddings);
+    return dim * std::log(original / (rotations * 2.0 * std::numbers::pi)) /
+           (2.0 * std::log(config.rope_theta));
+  };
+  double low = correction_dim(scaling.beta_fast);
+  double high = correction_dim(scaling.beta_slow);
+  if (scaling.truncate) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dim - 1.0);
+  if (low == high) high += 0.001;
+  const auto factor = static_cast<float>(scaling.factor);
+  for (size_t i = 0; i < inv_freq.size(); ++i) {
+    const float position = static_cast<float>(i) - static_cast<float>(low);
+    const float ramp = std::clamp(position / static_cast<float>(high - low), 0.0F, 1.0F);
+    const float extrapolation = 1.0F - ramp;
+    inv_freq[i] =
+        1.0F / (factor * powers[i]) * (1.0F - extrapolation) + 1.0F / powers[i] * extrapolation;
+  }
+}
+
+void ScaleLlama3(const RopeScaling& scaling, std::vector<float>& inv_freq) {
+  const auto original = static_cast<double>(scaling.original_max_position_embeddings);
+  const auto low_wavelength = static_cast<float>(original / scaling.low_freq_factor);
+  const auto high_wavelength = static_cast<float>(original / scaling.high_freq_factor);
+  const auto low = static_cast<float>(scaling.low_freq_factor);
+  const auto range = static_cast<float>(scaling.high_freq_factor - scaling.low_freq_factor);
+  const auto factor = static_cast<float>(scaling.factor);
+  for (float& frequency : inv_freq) {
+    const float wavelength = static_cast<float>(2.0 * std::numbers::pi) / frequency;
+    if (wavelength > low_wavelength) {
+      frequency /= factor;
+    } else if (wavelength >= high_wavelength) {
+      const float smooth = (static_cast<float>(original) / wavelength - low) / range;
+      frequency = (1.0F - smooth) * frequency / factor + smooth * frequency;
+    }
+  }
+}
+
+}  // namespace
+
+RopeFrequencies ComputeRopeFrequencies(const Qwen2Config& config) {
+  using Type = RopeScaling::Type;
+  const RopeScaling& scaling = config.rope_scaling;
+  const std::vector<float> powers = PositionFrequencies(config.rope_theta, config.head_dim);
+  RopeFrequencies result;
+  result.inv_freq.resize(powers.size());
+  for (size_t i = 0; i < powers.size(); ++i) result.inv_freq[i] = 1.0F / powers[i];
+  switch (scaling.type) {
+    case Type::kNone:
+    case Type::kDynamic:
+      break;
+    case Type::kLinear:
+      for (float& frequency : result.inv_freq) frequency /= static_cast<float>(scaling.factor);
+      break;
+    case Type::kYarn:
+      ScaleYarn(config, powers, result.inv_freq);
+      result.attention_factor = YarnAttentionFactor(scaling);
+      break;
+    case Type::kLlama3:
+      ScaleLlama3(scaling, result.inv_freq);
+      break;
+  }
+  return result;
+}
+
+void FillRopeTable(const RopeFrequencies& frequencies, int64_t num_positions, float* cos,
+                   float* sin) {
+  const std::vector<float>& inv_freq = frequencies.inv_freq;
+  for (int64_t p = 0; p < num_positions; ++p) {
+    for (size_t i = 0; i < inv_freq.size(); ++i) {
+      const float angle = static_cast<float>(p) * inv_freq[i];
+      const size_t at = static_cast<size_t>(p) * inv_freq.size() + i;
+      cos[at] =
+          static_cast<float>(std::cos(static_cast<double>(angle))) * frequencies.attention_factor;
+      sin[at] =
+          static_cast<float>(std::sin(static_cast<double>(angle))) * frequencies.attention_factor;
+    }
+  }
+}
+
+}  // namespace phalanx
