@@ -1,0 +1,106 @@
+// The ops on CPUs: checks, partition over threads, and a call into the vector kernels.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/attention_kernel.h"
+#include "kernels/cpu/candidates_kernel.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/cpu/linear_kernel.h"
+#include "kernels/cpu/mapped_memory.h"
+#include "kernels/cpu/rope_kernel.h"
+#include "kernels/cpu/row_kernels.h"
+#include "kernels/cpu/thread_pool.h"
+
+namespace phalanx {
+
+class CpuPackedWeight;
+
+struct CpuBackendOptions {
+  CpuIsa isa = CpuIsa::kPortable;  // one of AvailableIsas()
+  ThreadPoolOptions threads;
+};
+
+// Scratch (packed rows of x, attention's tiles and task list, group maxima of logits) grows to the
+// largest step seen and is then reused: after one step of full size nothing is allocated, except
+// where a caller's CandidateResult has too little capacity.
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const CpuBackendOptions& options);
+
+  std::string_view device() const override { return "cpu"; }
+  std::string_view isa() const override { return Name(isa_); }
+  DType activation_dtype() const override { return DType::kF32; }
+
+  StatusOr<std::unique_ptr<Buffer>> Allocate(size_t bytes, std::string_view name) override;
+  void CopyToDevice(void* dst, const void* src, size_t bytes) override;
+  void CopyToHost(void* dst, const void* src, size_t bytes) override;
+  StatusOr<std::unique_ptr<PackedWeight>> CreateWeight(const WeightSpec& spec) override;
+  void PackRows(PackedWeight& weight, int64_t first_row, const TensorView& rows) override;
+  StatusOr<std::unique_ptr<KvCache>> CreateKvCache(const KvCacheSpec& spec) override;
+
+  void Embedding(std::span<const int32_t> ids, const PackedWeight& table, int64_t first_id,
+                 const TensorView& out) override;
+  void Linear(const TensorView& x, const PackedWeight& weight, std::span<const float> bias,
+              const TensorView& out) override;
+  void GateUpSwiglu(const TensorView& x, const PackedWeight& gate_up,
+                    const TensorView& out) override;
+  void RmsNorm(const TensorView& x, std::span<const float> weight, float eps,
+               const TensorView& out) override;
+  void AddRmsNorm(const TensorView& residual, const TensorView& delta,
+                  std::span<const float> weight, float eps, const TensorView& out) override;
+  void Add(const TensorView& a, const TensorView& b, const TensorView& out) override;
+  void GatherRows(const TensorView& x, std::span<const int32_t> rows,
+                  const TensorView& out) override;
+  void QkvRopeAppend(const TensorView& qkv, const BatchView& batch, const HeadLayout& heads,
+                     const RopeTable& rope, int64_t layer, KvCache& cache,
+                     const TensorView& q_out) override;
+  void PagedAttention(const TensorView& q, const BatchView& batch, const HeadLayout& heads,
+                      float scale, int64_t layer, const KvCache& cache,
+                      const TensorView& out) override;
+  void SelectCandidates(const TensorView& logits, int64_t first_id,
+                        std::span<const CandidateTask> tasks,
+                        std::span<CandidateResult> results) override;
+
+ private:
+  // Memory that only grows, one per use.
+  class Scratch {
+   public:
+    // At least `count` floats, 64-byte aligned, contents undefined.
+    float* Floats(size_t count);
+
+   private:
+    MappedMemory memory_;
+  };
+
+  // function(row) for all rows, on several threads where the work is worth it.
+  template <typename Function>
+  void ForEachRow(int64_t num_rows, int64_t work_per_row, const Function& function);
+  // x as LinearProblem wants it.
+  const float* PackRowBlocks(const TensorView& x, const RowBlocks& blocks);
+  void Multiply(const TensorView& x, const CpuPackedWeight& weight, LinearEpilogue epilogue,
+                std::span<const float> bias, const TensorView& out);
+  void PlanAttention(const BatchView& batch, const HeadLayout& heads);
+  void SelectForTask(const LogitsRow& row, int64_t first_id, const CandidateTask& task,
+                     float* group_max, CandidateResult& result) const;
+
+  CpuIsa isa_;
+  ThreadPool threads_;
+  LinearKernels linear_;
+  RowKernels row_;
+  RopeKernel rope_;
+  AttentionKernel attention_;
+  CandidateKernels candidates_;
+
+  Scratch packed_rows_;
+  Scratch attention_scratch_;
+  Scratch group_max_;
+  std::vector<AttentionTask> attention_tasks_;
+};
+
+}  // namespace phalanx

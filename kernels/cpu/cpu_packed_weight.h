@@ -1,0 +1,64 @@
+// The CPU kernels' layout of a weight matrix, the same for every instruction set.
+//
+// Output features are grouped into panels of 32. A panel holds, for each input feature k in
+// ascending order, the 32 weights that multiply x[k]; so one pass over a panel is one sequential
+// stream, and the 32 sums live in registers. Slots 0..15 of a panel are its low half, 16..31 its
+// high half:
+//
+//   kLinear   slot s of panel p is output feature 32 p + s
+//   kGateUp   low slot s is gate row 16 p + s, high slot 16 + s is up row 16 p + s, so that
+//             silu(g) * u needs no data from another panel
+//
+//   bf16      word s of 16 32-bit words is low[s] | high[s] << 16: a shift and a mask widen it
+//   f16, f32  32 elements in slot order
+//
+// The last panel is padded with zeros.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "kernels/base/tensor_view.h"
+#include "kernels/cpu/mapped_memory.h"
+#include "kernels/packed_weight.h"
+
+namespace phalanx {
+
+inline constexpr int64_t kPanelSlots = 32;
+inline constexpr int64_t kPanelHalf = kPanelSlots / 2;
+
+class CpuPackedWeight final : public PackedWeight {
+ public:
+  // INVALID_ARGUMENT for a shape or dtype that no kernel takes, RESOURCE_EXHAUSTED without memory.
+  static StatusOr<std::unique_ptr<CpuPackedWeight>> Create(const WeightSpec& spec);
+
+  size_t size_bytes() const override { return memory_.size_bytes(); }
+
+  // rows: [n, in_features] of the weight's dtype, logical rows first_row .. first_row + n - 1. Safe
+  // from several threads for disjoint rows.
+  void PackRows(int64_t first_row, const TensorView& rows);
+
+  int64_t num_panels() const { return num_panels_; }
+  int64_t panel_bytes() const { return panel_bytes_; }
+  const std::byte* panel(int64_t p) const {
+    return static_cast<const std::byte*>(memory_.data()) + p * panel_bytes_;
+  }
+  // The weights of logical row `row` as elements of its panel: element k is at index
+  // kPanelSlots * k + offset.
+  struct RowPlace {
+    int64_t panel;
+    int64_t offset;
+  };
+  RowPlace PlaceOf(int64_t row) const;
+
+ private:
+  CpuPackedWeight(const WeightSpec& spec, MappedMemory memory, int64_t num_panels,
+                  int64_t panel_bytes);
+
+  MappedMemory memory_;
+  int64_t num_panels_;
+  int64_t panel_bytes_;
+};
+
+}  // namespace phalanx
