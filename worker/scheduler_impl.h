@@ -1,0 +1,72 @@
+// The scheduler's state. scheduler.cc holds a request's life, scheduler_step.cc how a step is made.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <queue>
+#include <unordered_map>
+#include <vector>
+
+#include "worker/scheduler.h"
+#include "worker/sequence.h"
+#include "worker/sequence_blocks.h"
+#include "worker/waiting_queue.h"
+
+namespace phalanx {
+
+// What a step may still hold.
+struct StepRows {
+  int32_t tokens = 0;
+  int32_t logits = 0;
+};
+
+struct Scheduler::Impl {
+  explicit Impl(const SchedulerConfig& scheduler_config);
+
+  Status CheckRequest(const EngineRequest& request) const;
+  Status Add(EngineRequest request);
+  bool Cancel(uint64_t request);
+  std::vector<TokenOutput> Commit(const std::vector<SampledToken>& samples);
+  TokenOutput AppendSample(Sequence& sequence, const SampledToken& sample);
+  FinishReason ReasonToFinish(const Sequence& sequence, int32_t token_id) const;
+  // Gives back slot and blocks.
+  void Vacate(Sequence& sequence);
+
+  StepPlan Schedule();
+  void ScheduleDecode(Sequence& sequence);
+  void SchedulePrefill(Sequence& sequence);
+  void AdmitWaiting();
+  void Admit(Sequence& sequence, const PrefixMatch& match);
+  // How many tokens after `num_computed` a prefill chunk may take, blocks aside.
+  int32_t ChunkTokens(const Sequence& sequence, int32_t num_computed) const;
+  int32_t NumLogits(const Sequence& sequence, int32_t num_computed, int32_t num_tokens) const;
+  // Finds blocks for up to `num_tokens` more, at the expense of later sequences where there are
+  // none at all; how many have room. 0: the sequence sits this step out and keeps its blocks.
+  int32_t GrantTokens(Sequence& sequence, int32_t num_tokens);
+  void Preempt(Sequence& sequence);
+  // How many logit rows it takes.
+  int32_t ScheduleTokens(Sequence& sequence, int32_t num_tokens);
+  void ScheduleChunk(Sequence& sequence, int32_t num_tokens);
+  StepPlan MakePlan();
+
+  const SchedulerConfig config;
+  SequenceBlocks blocks;
+  WaitingQueue waiting;
+  std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences;
+  std::vector<Sequence*> running;  // in order
+  std::vector<Sequence*> slots;    // [max_num_seqs], null where free
+  std::priority_queue<int32_t, std::vector<int32_t>, std::greater<>> free_slots;
+  std::vector<Sequence*> in_flight;                  // in plan order
+  std::vector<std::unique_ptr<Sequence>> cancelled;  // in the plan in flight
+
+  StepRows left;                  // of the step being made
+  StepRows prefill_left;          // how much of it prefill may take
+  int64_t preempted_at_step = 0;  // the last step that preempted
+  int64_t step = 0;               // Schedule() calls
+  uint64_t plan_step = 0;         // plans with work
+  uint64_t num_arrivals = 0;
+  SchedulerStats counters;
+};
+
+}  // namespace phalanx
