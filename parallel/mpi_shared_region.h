@@ -1,0 +1,17 @@
+// Memory shared by the processes of one host, from MPI_Win_allocate_shared: Open MPI unlinks its
+// file once all ranks have mapped it, so that a killed group leaves nothing behind.
+#pragma once
+
+#include <memory>
+
+#include "parallel/mpi_environment.h"
+#include "parallel/shared_region.h"
+
+namespace phalanx {
+
+// Collective: every rank calls it with the same size; all must be on one host. Zeroed. Destroying
+// it is collective too.
+StatusOr<std::shared_ptr<SharedRegion>> MakeMpiSharedRegion(
+    std::shared_ptr<MpiEnvironment> environment, size_t size_bytes);
+
+}  // namespace phalanx
