@@ -93,6 +93,7 @@ class Scheduler {
   SchedulerStats stats() const;
 
  private:
+  friend class SchedulerPeer;  // of the tests, which look at the invariants inside
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
