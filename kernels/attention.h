@@ -38,7 +38,7 @@ struct HeadLayout {
   int64_t num_kv_heads_local = 0;
   int64_t head_dim = 0;  // 64 or 128 are the fast cases; any multiple of 2 works
   std::span<const int32_t>
-      kv_head_of;  // [num_heads_local] local KV head that each local query head reads; ascending
+      kv_head_of{};  // [num_heads_local] local KV head that each local query head reads; ascending
 };
 
 struct KvCacheSpec {

@@ -12,10 +12,10 @@ namespace phalanx {
 struct BackendOptions {
   std::string device = "cpu";  // "cpu"
   int num_threads = 0;  // compute threads of this rank, the caller included; 0: one per usable core
-  std::string cpu_isa;  // empty: the best that the machine has; else one of AvailableCpuIsas()
+  std::string cpu_isa{};  // empty: the best that the machine has; else one of AvailableCpuIsas()
   // CPUs that the compute threads may run on, the calling thread included; empty: leave the
   // affinity mask alone. For launchers that pin a rank to fewer CPUs than it has threads.
-  std::vector<int> cpus;
+  std::vector<int> cpus{};
 };
 
 // INVALID_ARGUMENT naming --device, --threads or --cpu-isa, the value and what this build and

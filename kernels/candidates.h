@@ -38,9 +38,9 @@ struct CandidateResult {
   float max = 0.0F;
   double sum_exp = 0.0;
   int64_t num_nan = 0;
-  Candidate gumbel;
+  Candidate gumbel{};
   double gumbel_score = 0.0;
-  std::vector<Candidate> candidates;  // capacity is reused between calls
+  std::vector<Candidate> candidates{};  // capacity is reused between calls
 };
 
 // The Gumbel variate of one token, the scalar reference of the definition above.

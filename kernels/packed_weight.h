@@ -22,7 +22,7 @@ enum class WeightLayout : uint8_t {
 };
 
 struct WeightSpec {
-  std::string name;  // for messages
+  std::string name{};  // for messages
   int64_t out_features = 0;
   int64_t in_features = 0;
   DType dtype = DType::kBF16;  // kBF16, kF16 or kF32; kept as it is, never rounded to another

@@ -14,8 +14,9 @@ namespace phalanx {
 int NumUsableCpus();
 
 struct ThreadPoolOptions {
-  int num_threads = 1;    // the caller included
-  std::vector<int> cpus;  // if not empty, every thread, the caller's too, may run on exactly these
+  int num_threads = 1;  // the caller included
+  std::vector<int>
+      cpus{};  // if not empty, every thread, the caller's too, may run on exactly these
 };
 
 // Runs loops on num_threads threads. Between loops the workers spin for some tens of microseconds,

@@ -1,0 +1,71 @@
+// What callers get wrong when they create a backend, and its memory.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "kernels/backend_factory.h"
+#include "tests/testing/inputs.h"
+
+namespace phalanx {
+namespace {
+
+std::string ErrorOf(const BackendOptions& options) {
+  const auto backend = CreateBackend(options);
+  return backend.status().field() + "|" + backend.status().message();
+}
+
+TEST(BackendFactoryTest, NamesTheWrongFlag) {
+  EXPECT_EQ(ErrorOf({.device = "tpu"}), "--device|--device: is tpu, allowed: cpu");
+  EXPECT_EQ(ErrorOf({.num_threads = -1}), "--threads|--threads: is -1, allowed: 0 to 1024");
+  const std::string message = ErrorOf({.cpu_isa = "mmx"});
+  EXPECT_TRUE(message.starts_with("--cpu-isa|--cpu-isa: is mmx, allowed: ")) << message;
+  EXPECT_TRUE(message.ends_with("portable")) << message;
+}
+
+TEST(BackendFactoryTest, TakesTheBestInstructionSetByDefault) {
+  const auto backend = std::move(CreateBackend({})).value();
+  EXPECT_EQ(backend->isa(), AvailableCpuIsas().front());
+  EXPECT_EQ(backend->device(), "cpu");
+}
+
+TEST(BackendMemoryTest, BuffersAreZeroedAndAligned) {
+  const auto backend = testing::MakeBackend("", 1);
+  for (const size_t bytes : {size_t{1}, size_t{4097}, size_t{5} << 20}) {
+    const auto buffer = std::move(backend->Allocate(bytes, "b")).value();
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer->data()) % 64, 0u);
+    EXPECT_EQ(buffer->size_bytes(), bytes);
+    const auto* begin = static_cast<const uint8_t*>(buffer->data());
+    EXPECT_EQ(std::accumulate(begin, begin + bytes, uint64_t{0}), 0u);
+  }
+}
+
+TEST(BackendMemoryTest, SaysWhatDidNotFit) {
+  const auto backend = testing::MakeBackend("", 1);
+  const auto status = backend->Allocate(size_t{1} << 60, "activations").status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_TRUE(
+      status.message().starts_with("activations: cannot allocate 1152921504606846976 bytes"))
+      << status.message();
+}
+
+TEST(BackendMemoryTest, KvCacheChecksItsSpec) {
+  const auto backend = testing::MakeBackend("", 1);
+  KvCacheSpec spec{
+      .num_layers = 2, .num_blocks = 3, .block_size = 16, .num_kv_heads_local = 2, .head_dim = 64};
+  const auto cache = std::move(backend->CreateKvCache(spec)).value();
+  EXPECT_GE(static_cast<int64_t>(cache->size_bytes()), 3 * KvBlockBytes(spec));
+  KvCacheSpec bad = spec;
+  bad.block_size = 24;
+  EXPECT_EQ(backend->CreateKvCache(bad).status().field(), "--block-size");
+  bad = spec;
+  bad.dtype = DType::kF16;
+  EXPECT_EQ(backend->CreateKvCache(bad).status().field(), "--kv-cache-dtype");
+  bad = spec;
+  bad.num_blocks = int64_t{1} << 40;
+  EXPECT_EQ(backend->CreateKvCache(bad).status().code(), StatusCode::kResourceExhausted);
+}
+
+}  // namespace
+}  // namespace phalanx
