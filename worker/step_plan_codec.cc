@@ -153,10 +153,21 @@ void DecodeParams(Reader& in, SamplingParams& params) {
   in.Scalar(params.prompt_logprobs);
 }
 
+// All of a plan without inits, which is the usual one.
+size_t EncodedSizeOfWork(const StepPlan& plan) {
+  size_t size_bytes = sizeof(kMagic) + sizeof(plan.kind) + sizeof(plan.step) + 2 * sizeof(uint32_t);
+  for (const SequenceWork& work : plan.work) {
+    size_bytes += kMinWorkBytes + sizeof(int32_t) * (work.tokens.size() + work.block_table.size() +
+                                                     work.logit_offsets.size());
+  }
+  return size_bytes;
+}
+
 }  // namespace
 
 std::string Encode(const StepPlan& plan) {
   std::string bytes;
+  bytes.reserve(EncodedSizeOfWork(plan));
   Writer out(bytes);
   out.Scalar(kMagic);
   out.Scalar(plan.kind);
