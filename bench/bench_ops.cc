@@ -1,0 +1,160 @@
+// Checks and times one op after another:
+//
+//   bench_ops --op linear --device cpu --threads 2 [--cpu-isa avx2] [--filter 0.5B] [--json]
+//
+// Each case is first compared with its double-precision oracle. Then measurements and passes of the
+// read-bandwidth probe alternate; a case's fraction of the limit is the median over the rounds of
+// max(bytes / bandwidth of this round, flop / FMA peak) / time.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "bench/op_case.h"
+#include "bench/probe.h"
+#include "kernels/backend_factory.h"
+
+namespace phalanx {
+namespace {
+
+struct Options {
+  std::string op = "all";
+  std::string filter;
+  BackendOptions backend;
+  int rounds = 9;
+  bool json = false;
+};
+
+double Median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(values.size() / 2),
+                   values.end());
+  return values[values.size() / 2];
+}
+
+struct Measurement {
+  double seconds = 0.0;
+  double fraction = 0.0;
+  bool limited_by_reading = false;
+};
+
+// Seconds of one run, averaged over a rotation that is repeated until it takes at least 2 ms.
+double TimeRuns(const OpCase& op_case) {
+  constexpr double kMinSeconds = 2e-3;
+  int64_t runs = 0;
+  const auto begin = std::chrono::steady_clock::now();
+  double elapsed = 0.0;
+  do {
+    for (int64_t run = 0; run < op_case.num_runs; ++run) op_case.run(run);
+    runs += op_case.num_runs;
+    elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  } while (elapsed < kMinSeconds);
+  return elapsed / static_cast<double>(runs);
+}
+
+Measurement Measure(const OpCase& op_case, ReadBandwidthProbe& probe, double fma_peak, int rounds) {
+  op_case.run(0);
+  std::vector<double> seconds;
+  std::vector<double> fractions;
+  Measurement result;
+  for (int round = 0; round < rounds; ++round) {
+    const double time = TimeRuns(op_case);
+    const double read_time = op_case.bytes / (probe.Measure() * 1e9);
+    const double fma_time = op_case.flop / (fma_peak * 1e9);
+    result.limited_by_reading = read_time > fma_time;
+    seconds.push_back(time);
+    fractions.push_back(std::max(read_time, fma_time) / time);
+  }
+  result.seconds = Median(seconds);
+  result.fraction = Median(fractions);
+  return result;
+}
+
+int Run(const Options& options) {
+  StatusOr<std::unique_ptr<Backend>> backend = CreateBackend(options.backend);
+  if (!backend.ok()) {
+    fmt::print(stderr, "{}\n", backend.status().message());
+    return 2;
+  }
+  const int threads =
+      options.backend.num_threads == 0 ? NumUsableCpus() : options.backend.num_threads;
+  CpuIsa isa = AvailableIsas().front();
+  for (const CpuIsa candidate : AvailableIsas()) {
+    if (Name(candidate) == (*backend)->isa()) isa = candidate;
+  }
+  ReadBandwidthProbe probe(threads);
+  const double fma_peak = MeasureFmaPeak(threads, isa);
+  std::vector<double> bandwidths;
+  for (int pass = 0; pass < 5; ++pass) bandwidths.push_back(probe.Measure());
+  nlohmann::json report = {{"device", options.backend.device},
+                           {"cpu_isa", Name(isa)},
+                           {"threads", threads},
+                           {"read_bandwidth_gb_per_s", Median(bandwidths)},
+                           {"fma_peak_gflop_per_s", fma_peak},
+                           {"cases", nlohmann::json::array()}};
+  if (!options.json) {
+    fmt::print("{} threads, {}: reads {:.1f} GB/s, FMA peak {:.1f} GFLOP/s\n", threads, Name(isa),
+               Median(bandwidths), fma_peak);
+    fmt::print("{:13} {:58} {:>11} {:>8} {:>9}  {}\n", "op", "shape", "median us", "GB/s",
+               "GFLOP/s", "of limit");
+  }
+  int num_wrong = 0;
+  for (const std::string& op : OpNames()) {
+    if (options.op != "all" && options.op != op) continue;
+    for (const OpCaseFactory& factory : CasesOf(op)) {
+      const OpCase op_case = factory(**backend);
+      if (op_case.shape.find(options.filter) == std::string::npos) continue;
+      const std::string wrong = op_case.check();
+      if (!wrong.empty()) {
+        ++num_wrong;
+        fmt::print(stderr, "{} {}: WRONG: {}\n", op_case.op, op_case.shape, wrong);
+        continue;
+      }
+      const Measurement measured = Measure(op_case, probe, fma_peak, options.rounds);
+      const double gb = op_case.bytes / measured.seconds * 1e-9;
+      const double gflop = op_case.flop / measured.seconds * 1e-9;
+      const char* limit = measured.limited_by_reading ? "read" : "fma";
+      if (options.json) {
+        report["cases"].push_back({{"op", op_case.op},
+                                   {"shape", op_case.shape},
+                                   {"median_us", measured.seconds * 1e6},
+                                   {"gb_per_s", gb},
+                                   {"gflop_per_s", gflop},
+                                   {"limit", limit},
+                                   {"fraction_of_limit", measured.fraction}});
+        continue;
+      }
+      fmt::print("{:13} {:58} {:11.1f} {:8.1f} {:9.1f}  {:.0f} % {}\n", op_case.op, op_case.shape,
+                 measured.seconds * 1e6, gb, gflop, measured.fraction * 100, limit);
+      std::fflush(stdout);
+    }
+  }
+  if (options.json) fmt::print("{}\n", report.dump(2));
+  return num_wrong == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace phalanx
+
+int main(int argc, char** argv) {
+  phalanx::Options options;
+  CLI::App app("Checks and times the ops of a backend");
+  std::vector<std::string> ops = phalanx::OpNames();
+  ops.emplace_back("all");
+  app.add_option("--op", options.op, "which op")->check(CLI::IsMember(ops))->capture_default_str();
+  app.add_option("--device", options.backend.device, "backend")->capture_default_str();
+  app.add_option("--threads", options.backend.num_threads, "0: one per usable core")
+      ->capture_default_str();
+  app.add_option("--cpu-isa", options.backend.cpu_isa, "instruction set; empty: the best");
+  app.add_option("--filter", options.filter, "only shapes that contain this");
+  app.add_option("--rounds", options.rounds, "measurements of each case")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_flag("--json", options.json, "print one JSON object");
+  CLI11_PARSE(app, argc, argv);
+  return phalanx::Run(options);
+}
