@@ -30,9 +30,11 @@ constexpr size_t kMaxBlockRows = 6;  // x 2 vectors = 12 of 16
 constexpr size_t kMaxBlockRows = 4;
 #endif
 
-// Bytes that the single-row kernel asks for ahead of its loads. One row does so little arithmetic
-// that a panel's end would otherwise stall on the hardware prefetcher's page-sized view.
-constexpr size_t kPrefetchBytes = 1024;
+// With few rows the loads follow each other so closely that the hardware's prefetcher is always
+// ahead, and more requests only cost. With more rows arithmetic slows the stream down, the
+// prefetcher looks less far, and each panel's first pass waits for memory unless it asks early.
+constexpr size_t kMinPrefetchRows = 4;
+constexpr size_t kPrefetchBytes = 4096;
 
 // Panels that all row blocks of a range visit before the next ones, by bytes: they and one block of
 // x stay in the second-level cache.
@@ -102,7 +104,7 @@ HWY_INLINE void MultiplyUnits(const LinearProblem& problem, int64_t panel_index,
   const std::byte* step = problem.panels + panel_index * problem.panel_bytes;
   const std::byte* const end = step + problem.panel_bytes;
   for (; step != end; step += Weight::kStepBytes, x += kRows) {
-    if constexpr (kRows <= 2) hwy::Prefetch(step + kPrefetchBytes);
+    if constexpr (kRows >= kMinPrefetchRows) hwy::Prefetch(step + kPrefetchBytes);
     for (size_t u = 0; u < kUnits; ++u) {
       VecF32 weight_low, weight_high;
       Weight::Load(step, slot + u * kLanes, weight_low, weight_high);
