@@ -3,10 +3,16 @@
 // happened and gets the next plan.
 //
 // Each Schedule() call first continues running sequences (decode tokens first, then prefill
-// chunks), then admits waiting ones, under a budget of max_num_batched_tokens rows. When blocks run
-// out, the newest running sequence is preempted: its blocks are freed and it waits, before new
-// arrivals, to be recomputed from prompt + emitted tokens. Nobody starves: under kPriority a
-// waiting sequence's priority ages by one level every `aging_steps` steps.
+// chunks), then admits waiting ones, under a budget of max_num_tokens rows. A waiting sequence is
+// admitted when all its known tokens find blocks besides what the running ones need soon. When
+// blocks run out all the same, the newest running sequence is preempted: its blocks are freed and
+// it waits, before new arrivals, to be recomputed from prompt + emitted tokens.
+//
+// Nobody starves. All sequences have one order that never changes: arrival under kFcfs; under
+// kPriority a level of priority is worth `aging_steps` steps of earlier arrival. Admission follows
+// it without exception, only later sequences are ever preempted, so the first one always goes on.
+// Decodes that would fill a step leave prefill a quarter and take turns in the rest; a long prompt
+// only gets what decodes leave.
 #pragma once
 
 #include <cstdint>
@@ -27,14 +33,15 @@ struct SchedulerConfig {
   PlanLimits limits;
   SchedulingPolicy policy = SchedulingPolicy::kFcfs;
   PrefixCaching prefix_caching = PrefixCaching::kOn;
-  int32_t max_num_logit_rows = 64;
-  int64_t aging_steps = 64;
+  int32_t max_num_logit_rows = 64;  // a step's rows with logits
+  int64_t aging_steps = 64;         // > 0
 };
 
 struct EngineRequest {
   uint64_t id = 0;
-  uint64_t group = 0;  // choices of one request share it and so, through the prefix cache, their
-                       // full prompt blocks
+  uint64_t group = 0;  // choices of one request share it, and so, through the prefix cache, their
+                       // full prompt blocks: the first one runs its prompt before the others start;
+                       // 0: none
   std::vector<int32_t> prompt_ids;
   std::vector<int32_t> emitted_ids;  // replayed output; not reported again
   SamplingParams params;
@@ -77,18 +84,25 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
 
   // INVALID_ARGUMENT naming the field where the request can never run: empty prompt, token out of
-  // range, prompt + max_tokens beyond max_model_len or beyond the whole pool, duplicate id.
+  // range, prompt + max_tokens beyond max_model_len or beyond the whole pool, an id that is 0 or in
+  // use, parameters that Validate() refuses.
   Status Add(EngineRequest request);
   // The request is absent from the next plan; its blocks are free once the plan in flight is
   // committed. False: unknown or finished.
   bool Cancel(uint64_t request);
   bool HasWork() const;
-  // The next plan; no work and no inits when nothing can run. At most one plan is in flight.
+  // The next plan; no work and no inits, and then nothing to commit, when there are no requests. At
+  // most one plan is in flight.
+  //
+  // Where prompt_logprobs are asked for and no token is out yet, every chunk asks for the logits of
+  // all its tokens. A preemption before the first token makes them come again, from position 0,
+  // after a new SlotInit.
   StepPlan Schedule();
-  // Which request holds a slot of the plan in flight; 0: none.
+  // Which request holds a slot, until Commit() also one cancelled while in flight; 0: none.
   uint64_t RequestInSlot(int32_t slot) const;
   // The plan in flight has run. Appends tokens, finishes sequences, publishes full blocks to the
-  // prefix cache. Tokens of requests cancelled meanwhile are dropped.
+  // prefix cache. One sample for every work with Sample::kLast, also for requests cancelled
+  // meanwhile, whose tokens are dropped and may be anything.
   std::vector<TokenOutput> Commit(const std::vector<SampledToken>& samples);
   SchedulerStats stats() const;
 

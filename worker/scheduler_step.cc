@@ -106,7 +106,8 @@ int32_t Scheduler::Impl::ChunkTokens(const Sequence& sequence, int32_t num_compu
   const int32_t logits = std::min(prefill_left.logits, left.logits);
   const int32_t remaining = sequence.num_tokens() - num_computed;
   const int32_t num_tokens = std::min({remaining, prefill_left.tokens, left.tokens});
-  if (sequence.needs_prompt_logits()) return std::min(num_tokens, logits);
+  // A long prompt that needs all its logits leaves some to prompts that need their last one.
+  if (sequence.needs_prompt_logits()) return std::min(num_tokens, logits - logits / 4);
   return num_tokens == remaining && logits == 0 ? num_tokens - 1 : num_tokens;
 }
 
@@ -157,7 +158,8 @@ StepPlan Scheduler::Impl::MakePlan() {
     if (sequence->num_scheduled > 0) in_flight.push_back(sequence);
   }
   if (in_flight.empty()) return plan;
-  std::ranges::stable_partition(in_flight, &Sequence::is_decode);
+  std::stable_partition(in_flight.begin(), in_flight.end(),
+                        [](const Sequence* sequence) { return sequence->is_decode(); });
   plan.step = ++plan_step;
   plan.work.reserve(in_flight.size());
   for (Sequence* sequence : in_flight) {

@@ -327,7 +327,21 @@ TEST(SchedulerTest, PromptLogprobsBypassTheCacheAndAskForEveryPosition) {
     chunks.push_back(driver.plan().work[0].logit_offsets.size());
     EXPECT_EQ(driver.plan().work[0].tokens.size(), chunks.back());
   }
-  EXPECT_THAT(chunks, ElementsAre(5, 5, 2, 1));
+  EXPECT_THAT(chunks, ElementsAre(4, 4, 4, 1));
+}
+
+TEST(SchedulerTest, PromptLogprobsOfALongPromptLeaveLogitsToOthers) {
+  SchedulerConfig config = SmallConfig();
+  config.max_num_logit_rows = 4;
+  Driver driver(config);
+  EngineRequest request = Request(1, 40, 2);
+  request.params.prompt_logprobs = 0;
+  driver.Add(request);
+  driver.Add(Request(2, 8, 2));
+  const auto outputs = driver.Step();
+  EXPECT_EQ(driver.TokensOf(1), 3);
+  ASSERT_THAT(outputs, SizeIs(1));
+  EXPECT_EQ(outputs[0].request, 2u);
 }
 
 TEST(SchedulerTest, EqualPromptsThatRanTogetherEndUpInTheSameBlocks) {
