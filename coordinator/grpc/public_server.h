@@ -1,0 +1,56 @@
+// The gRPC listener that clients reach: phalanx.v1.Inference, grpc.health.v1 and, on request,
+// reflection.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "coordinator/core/frontend.h"
+#include "coordinator/core/task_queue.h"
+#include "kernels/base/status.h"
+
+namespace grpc {
+class Server;
+class Service;
+}  // namespace grpc
+
+namespace phalanx {
+
+enum class Reflection { kOff, kOn };
+
+struct PublicServerOptions {
+  std::string host = "127.0.0.1";
+  int port = 50051;            // 0: a free one
+  std::string unix_path = {};  // not empty: a Unix socket instead of host and port
+  Reflection reflection = Reflection::kOff;
+};
+
+class PublicServer {
+ public:
+  // FAILED_PRECONDITION: the address cannot be bound; the message says why. `frontend` and `queue`
+  // must outlive it.
+  static StatusOr<std::unique_ptr<PublicServer>> Start(const PublicServerOptions& options,
+                                                       Frontend& frontend, TaskQueue& queue);
+  ~PublicServer();
+  PublicServer(const PublicServer&) = delete;
+  PublicServer& operator=(const PublicServer&) = delete;
+
+  // What clients dial: HOST:PORT or unix:PATH.
+  const std::string& address() const { return address_; }
+  // What grpc.health.v1 says of the whole server and of phalanx.v1.Inference.
+  void SetServing(ServingState state);
+  // Ends what is still open, and returns when it has ended.
+  void Shutdown();
+
+ private:
+  PublicServer() = default;
+
+  std::string address_;
+  std::unique_ptr<grpc::Service> service_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+// True: every address that `host` stands for is a loopback one. NOT_FOUND: it stands for none.
+StatusOr<bool> IsLoopback(const std::string& host);
+
+}  // namespace phalanx

@@ -1,0 +1,108 @@
+// coordinator: the front of a worker group.
+//
+// Exit codes: 0 after a drain, 2 where it could not start (wrong flag, model, address, socket).
+#include <signal.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+
+#include "coordinator/core/frontend.h"
+#include "coordinator/core/task_queue.h"
+#include "coordinator/grpc/engine_listener.h"
+#include "coordinator/grpc/public_server.h"
+#include "coordinator/options.h"
+
+namespace phalanx {
+namespace {
+
+constexpr int kStartError = 2;
+
+// In two steps, so that a reader never sees half of it.
+void WriteReadyFile(const std::filesystem::path& file, const std::string& address) {
+  const std::filesystem::path draft = file.string() + ".new";
+  {
+    std::ofstream out(draft);
+    out << "grpc=" << address << '\n';
+  }
+  std::error_code error;
+  std::filesystem::rename(draft, file, error);
+  if (error) spdlog::error("--ready-file: cannot write {}: {}", file.string(), error.message());
+}
+
+// Admitted requests finish; a second signal, or the timeout, ends them.
+void Drain(Frontend& frontend, const sigset_t& signals, std::chrono::milliseconds timeout) {
+  constexpr std::chrono::milliseconds kSlice(50);
+  constexpr std::chrono::seconds kLeave(3);
+  const Clock::time_point end = Clock::now() + timeout;
+  frontend.StartDrain();
+  const timespec no_wait{};
+  bool done = false;
+  while (!done && Clock::now() < end && sigtimedwait(&signals, nullptr, &no_wait) < 0) {
+    done = frontend.WaitForStreams(kSlice);
+  }
+  if (!done) frontend.FailAll(UnavailableError("the server has shut down"));
+  if (done) frontend.WaitForDetach(kLeave);
+}
+
+int Run(const CoordinatorOptions& options) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // all threads to come inherit it
+  signal(SIGPIPE, SIG_IGN);
+
+  const auto refuse = [](const Status& status) {
+    spdlog::critical("{}", status.message());
+    return kStartError;
+  };
+  const auto model = ServedModel::Load(options.model);
+  if (!model.ok()) return refuse(model.status());
+  if ((*model)->tokenizer() == nullptr) {
+    spdlog::warn("{}: no tokenizer files; only token ids are taken and given",
+                 options.model.model_dir.string());
+  }
+
+  std::unique_ptr<PublicServer> server;
+  Frontend frontend(**model, {.limits = options.limits, .on_state = [&](ServingState state) {
+                                server->SetServing(state);
+                                if (state == ServingState::kReady && !options.ready_file.empty()) {
+                                  WriteReadyFile(options.ready_file, server->address());
+                                }
+                              }});
+  TaskQueue queue(static_cast<size_t>(options.limits.max_waiting));
+  auto started = PublicServer::Start(options.server, frontend, queue);
+  if (!started.ok()) return refuse(started.status());
+  server = *std::move(started);
+  auto engine = EngineListener::Start(options.engine, frontend);
+  if (!engine.ok()) {
+    server->Shutdown();
+    return refuse(engine.status());
+  }
+  spdlog::info("model={} tokenizer_vocab={} chat_template={} engine={}", (*model)->id(),
+               (*model)->tokenizer() == nullptr ? 0 : (*model)->tokenizer()->vocab_size(),
+               (*model)->chat_template().name(), options.engine.string());
+  std::printf("listening grpc=%s\n", server->address().c_str());
+  std::fflush(stdout);
+
+  int received = 0;
+  sigwait(&signals, &received);
+  spdlog::info("signal={}: draining", received);
+  Drain(frontend, signals, options.shutdown_timeout);
+  server->Shutdown();
+  return 0;
+}
+
+}  // namespace
+}  // namespace phalanx
+
+int main(int argc, char** argv) {
+  const auto options = phalanx::ParseOptions(argc, argv);
+  if (const auto* exit = std::get_if<phalanx::ExitCode>(&options)) return exit->value;
+  const auto& parsed = std::get<phalanx::CoordinatorOptions>(options);
+  phalanx::ConfigureLog(parsed.log_level, parsed.log_format);
+  return phalanx::Run(parsed);
+}

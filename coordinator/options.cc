@@ -1,0 +1,152 @@
+#include "coordinator/options.h"
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdio>
+#include <string>
+
+#include "coordinator/core/printable.h"
+#include "coordinator/grpc/engine_listener.h"
+#include "coordinator/yaml_config.h"
+
+namespace phalanx {
+namespace {
+
+constexpr int kUsageError = 2;
+
+// Seconds on the command line.
+void AddSeconds(CLI::App* app, const std::string& flag, std::chrono::milliseconds* value,
+                const std::string& help) {
+  const double seconds = std::chrono::duration<double>(*value).count();
+  app->add_option_function<double>(
+         flag,
+         [value](const double& given) {
+           *value = std::chrono::milliseconds(std::llround(given * 1e3));
+         },
+         help)
+      ->check(CLI::Range(0.0, 1e6))
+      ->type_name("SECONDS")
+      ->default_str(fmt::format("{}", seconds));
+}
+
+void AddLimits(CLI::App* app, Limits* limits) {
+  struct Row {
+    const char* flag;
+    int32_t* value;
+    const char* help;
+  };
+  const Row rows[] = {
+      {"--max-prompt-bytes", &limits->max_prompt_bytes, "text of one prompt or of all messages"},
+      {"--max-template-bytes", &limits->max_template_bytes, "what the chat template makes of it"},
+      {"--max-choices", &limits->max_choices, "n of one request"},
+      {"--max-stop-strings", &limits->max_stop_strings, "stop strings of one request"},
+      {"--max-stop-string-bytes", &limits->max_stop_string_bytes, "length of a stop string"},
+      {"--max-stop-token-ids", &limits->max_stop_token_ids, "stop token ids of one request"},
+      {"--max-logit-bias", &limits->max_logit_bias, "entries of one logit_bias"},
+      {"--max-bad-words", &limits->max_bad_words, "bad words of one request"},
+      {"--max-bad-word-bytes", &limits->max_bad_word_bytes, "length of a bad word"},
+      {"--max-messages", &limits->max_messages, "messages of one chat"},
+      {"--max-tools", &limits->max_tools, "tools of one chat, tool calls of one message"},
+      {"--max-json-depth", &limits->max_json_depth, "nesting of a tool's JSON"},
+      {"--max-json-keys", &limits->max_json_keys, "keys in a tool's JSON"},
+      {"--max-label-bytes", &limits->max_label_bytes, "length of request_id and of cache_salt"},
+      {"--max-receive-bytes", &limits->max_receive_bytes, "one gRPC message"},
+      {"--max-metadata-bytes", &limits->max_metadata_bytes, "gRPC metadata of one call"},
+      {"--max-running", &limits->max_running, "sequences that are served at once"},
+      {"--max-waiting", &limits->max_waiting, "sequences that wait beyond those"},
+      {"--max-stream-buffer-bytes", &limits->max_stream_buffer_bytes,
+       "what one slow reader may leave unread"},
+  };
+  for (const Row& row : rows) {
+    app->add_option(row.flag, *row.value, row.help)
+        ->check(CLI::Range(1, 1 << 30))
+        ->group("Limits")
+        ->capture_default_str();
+  }
+  app->add_option("--max-logprobs", limits->max_logprobs, "alternatives of one token")
+      ->check(CLI::Range(0, 20))
+      ->group("Limits")
+      ->capture_default_str();
+  AddSeconds(app, "--max-request-time", &limits->max_request_time, "one request, queue included");
+  AddSeconds(app, "--max-stalled-write", &limits->max_stalled_write,
+             "how long a client may leave a message unread");
+  AddSeconds(app, "--max-engine-stall", &limits->max_engine_stall,
+             "without progress for so long, health says NOT_SERVING");
+  for (const char* flag : {"--max-request-time", "--max-stalled-write", "--max-engine-stall"}) {
+    app->get_option(flag)->group("Limits");
+  }
+}
+
+Status CheckHost(const CoordinatorOptions& options, bool insecure) {
+  if (insecure || !options.server.unix_path.empty()) return OkStatus();
+  PHALANX_ASSIGN_OR_RETURN(const bool loopback, IsLoopback(options.server.host));
+  if (loopback) return OkStatus();
+  return InvalidArgumentError(
+      "--host: is {}, allowed: a loopback address, since nothing here authenticates or encrypts; "
+      "--insecure allows any",
+      Printable(options.server.host));
+}
+
+}  // namespace
+
+std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* const* argv) {
+  CoordinatorOptions options;
+  options.engine = DefaultEngineSocket();
+  bool insecure = false;
+  bool reflection = false;
+  std::string log_format = "text";
+
+  CLI::App app("Phalanx coordinator: takes requests over gRPC and has a worker group answer them.",
+               "coordinator");
+  app.set_version_flag("--version", std::string("phalanx coordinator ") + PHALANX_VERSION);
+  AddYamlConfig(&app);
+  app.add_option("--model,model", options.model.model_dir, "the model's folder")->required();
+  app.add_option("--served-model-name", options.model.names,
+                 "names that requests may give; the first is reported (default: --model)");
+  app.add_option("--generation-config", options.model.generation_config,
+                 "defaults of sampling: auto (the model's generation_config.json), vllm (neutral "
+                 "ones), or a folder")
+      ->capture_default_str();
+  app.add_option("--override-generation-config", options.model.override_generation_config,
+                 "JSON object of such defaults, merged over them");
+  app.add_option("--chat-template", options.model.chat_template,
+                 "file with a chat template instead of the model's");
+  app.add_option("--host", options.server.host, "address to listen on")->capture_default_str();
+  app.add_option("--grpc-port", options.server.port, "TCP port for gRPC; 0: a free one")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  app.add_option("--grpc-uds", options.server.unix_path,
+                 "listen on this Unix socket instead of host and port");
+  app.add_flag("--insecure", insecure, "allow a --host that is not loopback");
+  app.add_flag("--enable-reflection", reflection, "offer gRPC server reflection");
+  app.add_option("--engine", options.engine,
+                 "Unix socket for the worker group, in a folder of mode 0700")
+      ->capture_default_str();
+  app.add_option("--ready-file", options.ready_file,
+                 "written with grpc=ADDRESS when requests can be served");
+  AddSeconds(&app, "--shutdown-timeout", &options.shutdown_timeout,
+             "how long admitted requests may take after SIGTERM");
+  app.add_option("--log-level", options.log_level, "least severity that is logged")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "critical", "off"}))
+      ->capture_default_str();
+  app.add_option("--log-format", log_format, "text or json, a line each")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  AddLimits(&app, &options.limits);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return ExitCode{app.exit(error) == 0 ? 0 : kUsageError};
+  }
+  if (reflection) options.server.reflection = Reflection::kOn;
+  if (log_format == "json") options.log_format = LogFormat::kJson;
+  const Status status = CheckHost(options, insecure);
+  if (!status.ok()) {
+    std::fprintf(stderr, "coordinator: %s\n", status.message().c_str());
+    return ExitCode{kUsageError};
+  }
+  return options;
+}
+
+}  // namespace phalanx

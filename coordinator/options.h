@@ -1,0 +1,34 @@
+// The coordinator's command line.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <variant>
+
+#include "coordinator/core/limits.h"
+#include "coordinator/core/served_model.h"
+#include "coordinator/grpc/public_server.h"
+#include "coordinator/log.h"
+
+namespace phalanx {
+
+struct CoordinatorOptions {
+  ServedModelOptions model;
+  PublicServerOptions server;
+  std::filesystem::path engine;      // the engine socket
+  std::filesystem::path ready_file;  // empty: none
+  std::chrono::milliseconds shutdown_timeout{std::chrono::seconds(30)};
+  std::string log_level = "info";
+  LogFormat log_format = LogFormat::kText;
+  Limits limits;
+};
+
+struct ExitCode {
+  int value = 0;
+};
+
+// Prints help, version or what is wrong, and gives the exit code: 0, or 2 for a wrong command line.
+std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* const* argv);
+
+}  // namespace phalanx
