@@ -34,7 +34,7 @@ def parse_args():
                         help="folder for the checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--rows", type=int, default=10, help="rows per step")
     parser.add_argument("--row-tokens", type=int, default=512)
     parser.add_argument("--lr", type=float, default=2.5e-3)
@@ -164,12 +164,21 @@ def learning_rate(step, args):
     return args.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
-def make_optimizer(model):
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
-    vectors = [p for p in model.parameters() if p.dim() < 2]
-    return torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}],
-        lr=0.0, betas=(0.9, 0.98), eps=1e-8, fused=True)
+def make_optimizers(model):
+    """Muon (Jordan et al., 2024) for the matrices of the layers, AdamW for all else.
+
+    Muon learns to copy and to carry in about half of AdamW's steps here.
+    """
+    embedding = model.get_input_embeddings().weight
+    matrices = [p for p in model.parameters() if p.dim() == 2 and p is not embedding]
+    others = [p for p in model.parameters() if p.dim() != 2]
+    return [
+        torch.optim.Muon(matrices, lr=0.0, momentum=0.95, weight_decay=0.02,
+                         adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW([{"params": [embedding], "weight_decay": 0.02},
+                           {"params": others, "weight_decay": 0.0}],
+                          lr=0.0, betas=(0.9, 0.98), eps=1e-8, fused=True),
+    ]
 
 
 def export(model, tokenizer, folder):
@@ -227,7 +236,7 @@ def main():
     model = Qwen2ForCausalLM(config)
     export(model, tokenizer, args.out)  # fails early rather than after the training
     check_rendering(args.out, random.Random(args.seed))
-    optimizer = make_optimizer(model)
+    optimizers = make_optimizers(model)
     record = {"seed": args.seed, "steps": 0, "tokens_seen": 0, "target_tokens_seen": 0,
               "wall_s": 0.0, "train_loss": None,
               "parameters": sum(p.numel() for p in model.parameters()),
@@ -236,7 +245,8 @@ def main():
     if args.resume:
         saved = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        for optimizer, state in zip(optimizers, saved["optimizers"]):
+            optimizer.load_state_dict(state)
         record.update(saved["record"], planned_steps=args.steps)
     print(f"{record['parameters']} parameters, vocabulary {config.vocab_size}", flush=True)
 
@@ -246,13 +256,15 @@ def main():
     for step in range(record["steps"], args.steps):
         batch = packer.batch(random.Random(f"step/{args.seed}/{step}"))
         rate = learning_rate(step, args)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         loss = loss_of(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.step()
+        model.zero_grad(set_to_none=True)
 
         recent = [*recent[-49:], loss.item()]
         record["steps"] = step + 1
@@ -267,8 +279,8 @@ def main():
             export(model, tokenizer, args.out)
             (args.out / "training.json").write_text(json.dumps(record, indent=2) + "\n")
             partial = checkpoint.with_suffix(".tmp")
-            torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(),
-                        "record": record}, partial)
+            torch.save({"model": model.state_dict(), "record": record,
+                        "optimizers": [o.state_dict() for o in optimizers]}, partial)
             shutil.move(partial, checkpoint)
 
 
