@@ -103,6 +103,6 @@ int main(int argc, char** argv) {
   const auto options = phalanx::ParseOptions(argc, argv);
   if (const auto* exit = std::get_if<phalanx::ExitCode>(&options)) return exit->value;
   const auto& parsed = std::get<phalanx::CoordinatorOptions>(options);
-  phalanx::ConfigureLog(parsed.log_level, parsed.log_format);
+  phalanx::ConfigureLog("coordinator", parsed.log_level, parsed.log_format);
   return phalanx::Run(parsed);
 }

@@ -5,9 +5,9 @@
 #include <cstdio>
 #include <string>
 
+#include "app/yaml_config.h"
 #include "coordinator/core/printable.h"
 #include "coordinator/grpc/engine_listener.h"
-#include "coordinator/yaml_config.h"
 
 namespace phalanx {
 namespace {

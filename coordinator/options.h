@@ -6,10 +6,10 @@
 #include <string>
 #include <variant>
 
+#include "app/log.h"
 #include "coordinator/core/limits.h"
 #include "coordinator/core/served_model.h"
 #include "coordinator/grpc/public_server.h"
-#include "coordinator/log.h"
 
 namespace phalanx {
 

@@ -1,5 +1,6 @@
 // --config FILE: a YAML map of flag names, without their dashes, to values. What is on the command
-// line wins.
+// line wins. A file may serve both programs: what is under a key `worker` or `coordinator` is for
+// the program of that name alone.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,4 +1,4 @@
-#include "coordinator/log.h"
+#include "app/log.h"
 
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
@@ -49,12 +49,14 @@ void LogForProtobuf(google::protobuf::LogLevel, const char*, int, const std::str
 
 }  // namespace
 
-void ConfigureLog(const std::string& level, LogFormat format) {
+void ConfigureLog(const std::string& program, const std::string& level, LogFormat format) {
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
   formatter->add_flag<EscapedMessage>(kEscapedMessage, format);
   formatter->set_pattern(format == LogFormat::kJson
-                             ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":"%*"})"
-                             : "%Y-%m-%d %H:%M:%S.%e %L coordinator: %*");
+                             ? fmt::format(R"({{"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",)"
+                                           R"("program":"{}","message":"%*"}})",
+                                           program)
+                             : fmt::format("%Y-%m-%d %H:%M:%S.%e %L {}: %*", program));
   auto logger =
       std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger->set_formatter(std::move(formatter));

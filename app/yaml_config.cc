@@ -1,17 +1,22 @@
-#include "coordinator/yaml_config.h"
+#include "app/yaml_config.h"
 
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <array>
 #include <istream>
 #include <memory>
 #include <numeric>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace phalanx {
 namespace {
+
+// Programs that may have a section of their own in a shared file.
+constexpr std::array<std::string_view, 2> kSections = {"worker", "coordinator"};
 
 // Levenshtein's, with one row.
 size_t EditDistance(const std::string& a, const std::string& b) {
@@ -46,9 +51,19 @@ class YamlConfig final : public CLI::Config {
     if (root.IsNull()) return {};
     if (!root.IsMap()) throw CLI::ConfigError("--config: is no YAML map of flags to values");
     std::vector<CLI::ConfigItem> items;
-    for (const auto& entry : root) {
+    AddItems(root, &items);
+    return items;
+  }
+
+ private:
+  void AddItems(const YAML::Node& map, std::vector<CLI::ConfigItem>* items) const {
+    for (const auto& entry : map) {
       CLI::ConfigItem item;
       item.name = entry.first.as<std::string>("");
+      if (entry.second.IsMap() && std::ranges::find(kSections, item.name) != kSections.end()) {
+        if (item.name == app_.get_name()) AddItems(entry.second, items);
+        continue;
+      }
       CheckKnown(item.name);
       if (entry.second.IsScalar()) {
         item.inputs.push_back(entry.second.Scalar());
@@ -58,12 +73,10 @@ class YamlConfig final : public CLI::Config {
         throw CLI::ConfigError(
             fmt::format("--config: {}: allowed: a value or a list of values", item.name));
       }
-      items.push_back(std::move(item));
+      items->push_back(std::move(item));
     }
-    return items;
   }
 
- private:
   void CheckKnown(const std::string& key) const {
     std::string nearest;
     for (const CLI::Option* option : app_.get_options()) {
