@@ -1,0 +1,220 @@
+// The coordinator's binary: flags, files, signals, exit codes.
+#include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "tests/coordinator/test_service.h"
+
+namespace phalanx {
+namespace {
+
+using testing::FakeEngine;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using testing::TempDir;
+
+std::string ReadFile(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+class Process {
+ public:
+  Process(const TempDir& dir, const std::vector<std::string>& flags)
+      : out_(dir.path() / "out"), err_(dir.path() / "err") {
+    std::vector<std::string> words = {PHALANX_BIN_DIR "/coordinator"};
+    words.insert(words.end(), flags.begin(), flags.end());
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    pid_ = fork();
+    if (pid_ == 0) {
+      std::freopen(out_.c_str(), "w", stdout);
+      std::freopen(err_.c_str(), "w", stderr);
+      execv(argv[0], argv.data());
+      _exit(127);
+    }
+  }
+  ~Process() {
+    if (pid_ > 0) Stop(SIGKILL);
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void Signal(int number) const { kill(pid_, number); }
+  int Wait() {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+  int Stop(int number) {
+    Signal(number);
+    return Wait();
+  }
+  std::string out() const { return ReadFile(out_); }
+  std::string err() const { return ReadFile(err_); }
+
+  // HOST:PORT, once it listens.
+  std::string Address() const {
+    const std::string prefix = "listening grpc=";
+    for (int i = 0; i < 1000; ++i) {
+      const std::string text = out();
+      const size_t end = text.find('\n');
+      if (end != std::string::npos) return text.substr(prefix.size(), end - prefix.size());
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return "";
+  }
+
+ private:
+  std::filesystem::path out_;
+  std::filesystem::path err_;
+  pid_t pid_ = -1;
+};
+
+std::vector<std::string> Flags(const TempDir& dir, const std::vector<std::string>& more = {}) {
+  std::vector<std::string> flags = {"--model",     testing::DemoModel().string(),
+                                    "--engine",    (dir.path() / "e.sock").string(),
+                                    "--grpc-port", "0"};
+  flags.insert(flags.end(), more.begin(), more.end());
+  return flags;
+}
+
+TEST(BinaryTest, ServesWritesReadyAndDrainsOnSigterm) {
+  const TempDir dir;
+  const auto ready = dir.path() / "ready";
+  Process process(dir, Flags(dir, {"--ready-file", ready.string(), "--log-format", "json"}));
+  const std::string address = process.Address();
+  ASSERT_THAT(address, StartsWith("127.0.0.1:"));
+  EXPECT_FALSE(std::filesystem::exists(ready));
+  testing::Arrivals<uint64_t> submits;
+  testing::Arrivals<int> drains;
+  FakeEngine engine(dir.path() / "e.sock", FakeEngine::DefaultRegistration(2048),
+                    {.on_submit = [&](const auto& submit) { submits.Push(submit.request()); },
+                     .on_drain = [&] { drains.Push(0); }});
+  ASSERT_TRUE(engine.WaitForWelcome());
+  EXPECT_EQ(ReadFile(ready), "grpc=" + address + "\n");
+
+  const auto stub =
+      v1::Inference::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  auto reader = stub->GenerateStream(&context, testing::TextRequest("a secret text"));
+  const uint64_t request = submits.Pop();
+  process.Signal(SIGTERM);
+  drains.Pop();
+  engine.Send(FakeEngine::Output(request, 0, {100}, internal::ENGINE_FINISH_LENGTH));
+  EXPECT_TRUE(testing::TestService::ReadAll(*reader).status.ok());
+  engine.Leave();
+  EXPECT_EQ(process.Wait(), 0);
+  EXPECT_THAT(process.err(), HasSubstr("outcome=length"));
+  EXPECT_THAT(process.err(), ::testing::Not(HasSubstr("secret")));
+  EXPECT_THAT(process.err(), StartsWith("{\"time\""));
+  EXPECT_FALSE(std::filesystem::exists(dir.path() / "e.sock"));
+  EXPECT_FALSE(std::filesystem::exists(dir.path() / "e.sock.token"));
+}
+
+TEST(BinaryTest, ADrainEndsAtItsTimeout) {
+  const TempDir dir;
+  Process process(dir, Flags(dir, {"--shutdown-timeout", "0.2"}));
+  const std::string address = process.Address();
+  testing::Arrivals<uint64_t> submits;
+  FakeEngine engine(dir.path() / "e.sock", FakeEngine::DefaultRegistration(2048),
+                    {.on_submit = [&](const auto& submit) { submits.Push(submit.request()); }});
+  ASSERT_TRUE(engine.WaitForWelcome());
+  const auto stub =
+      v1::Inference::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  auto reader = stub->GenerateStream(&context, testing::TextRequest("x"));
+  submits.Pop();
+  process.Signal(SIGTERM);
+  EXPECT_EQ(testing::TestService::ReadAll(*reader).status.error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(process.Wait(), 0);
+}
+
+TEST(BinaryTest, WhatCannotWorkIsRefusedWithItsName) {
+  const TempDir dir;
+  const auto config = dir.path() / "config.yaml";
+  std::ofstream(config) << "grpc-prt: 7\n";
+  struct Row {
+    std::vector<std::string> flags;
+    const char* named;
+  };
+  const Row rows[] = {
+      {{"--model", "/no/such/folder"}, "/no/such/folder"},
+      {{"--no-such-flag"}, "--no-such-flag"},
+      {Flags(dir, {"--grpc-port", "70000"}), "--grpc-port"},
+      {Flags(dir, {"--host", "0.0.0.0"}), "--insecure"},
+      {Flags(dir, {"--host", "no such host"}), "--host"},
+      {Flags(dir, {"--log-level", "loud"}), "--log-level"},
+      {Flags(dir, {"--config", config.string()}), "'grpc-port'"},
+      {Flags(dir, {"--generation-config", "/no/such"}), "--generation-config"},
+      {Flags(dir, {"--override-generation-config", "{"}), "--override-generation-config"},
+      {Flags(dir, {"--chat-template", "/no/such"}), "/no/such"},
+  };
+  for (const Row& row : rows) {
+    Process process(dir, row.flags);
+    EXPECT_EQ(process.Wait(), 2) << row.named;
+    EXPECT_THAT(process.err(), HasSubstr(row.named));
+    EXPECT_EQ(process.out(), "");
+  }
+}
+
+TEST(BinaryTest, APortInUseIsNamed) {
+  const TempDir dir;
+  Process first(dir, Flags(dir));
+  const std::string address = first.Address();
+  const std::string port = address.substr(address.find(':') + 1);
+  const TempDir other;
+  Process second(other, {"--model", testing::DemoModel().string(), "--engine",
+                         (other.path() / "e.sock").string(), "--grpc-port", port});
+  EXPECT_EQ(second.Wait(), 2);
+  EXPECT_THAT(second.err(), HasSubstr("127.0.0.1:" + port + ": Address already in use"));
+  EXPECT_EQ(first.Stop(SIGTERM), 0);
+}
+
+TEST(BinaryTest, TheCommandLineWinsOverTheConfigFile) {
+  const TempDir dir;
+  const auto config = dir.path() / "config.yaml";
+  const auto uds = dir.path() / "grpc.sock";
+  std::ofstream(config) << "model: /no/such/folder\nserved-model-name: [one, two]\n"
+                        << "enable-reflection: true\ngrpc-uds: " << uds.string() << "\n";
+  Process process(dir, Flags(dir, {"--config", config.string()}));
+  EXPECT_EQ(process.Address(), "unix:" + uds.string());
+  const auto stub = v1::Inference::NewStub(
+      grpc::CreateChannel("unix:" + uds.string(), grpc::InsecureChannelCredentials()));
+  v1::ModelInfo info;
+  v1::GetModelInfoRequest request;
+  request.set_model("two");
+  grpc::ClientContext context;
+  EXPECT_TRUE(stub->GetModelInfo(&context, request, &info).ok());
+  EXPECT_EQ(info.id(), "one");
+  EXPECT_EQ(process.Stop(SIGINT), 0);
+}
+
+TEST(BinaryTest, VersionAndHelp) {
+  const TempDir dir;
+  Process version(dir, {"--version"});
+  EXPECT_EQ(version.Wait(), 0);
+  EXPECT_THAT(version.out(), StartsWith("phalanx coordinator "));
+  Process help(dir, {"--help"});
+  EXPECT_EQ(help.Wait(), 0);
+  for (const char* flag : {"--served-model-name", "--grpc-port", "--max-logprobs"}) {
+    EXPECT_THAT(help.out(), HasSubstr(flag));
+  }
+}
+
+}  // namespace
+}  // namespace phalanx

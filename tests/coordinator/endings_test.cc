@@ -1,0 +1,186 @@
+// Streams that end otherwise: cancelled, too late, badly served, or read too slowly.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "google/rpc/error_details.pb.h"
+#include "tests/coordinator/test_service.h"
+
+namespace phalanx {
+namespace {
+
+using testing::FakeEngine;
+using ::testing::HasSubstr;
+using testing::StreamResult;
+using testing::TestService;
+using testing::TextRequest;
+
+TEST(EndingsTest, ACancelledClientFreesTheWorkerAtOnceAndOthersGoOn) {
+  TestService service;
+  FakeEngine& engine = service.AttachEngine();
+  grpc::ClientContext cancelled_context;
+  auto cancelled = service.stub().GenerateStream(&cancelled_context, TextRequest("x"));
+  const internal::Submit first = service.submits().Pop();
+  grpc::ClientContext context;
+  auto reader = service.stub().GenerateStream(&context, TextRequest("y"));
+  const internal::Submit second = service.submits().Pop();
+
+  cancelled_context.TryCancel();
+  EXPECT_EQ(service.cancels().Pop(), first.request());
+  EXPECT_EQ(TestService::ReadAll(*cancelled).status.error_code(), grpc::StatusCode::CANCELLED);
+
+  engine.Send(FakeEngine::Output(first.request(), 0, {1}));  // on its way already
+  engine.Send(FakeEngine::Output(second.request(), 0, service.Encode("fine"),
+                                 internal::ENGINE_FINISH_LENGTH));
+  const StreamResult result = TestService::ReadAll(*reader);
+  EXPECT_TRUE(result.status.ok());
+  EXPECT_EQ(result.Text(), "fine");
+}
+
+TEST(EndingsTest, AllChoicesOfACancelledRequestAreCancelled) {
+  TestService service;
+  service.AttachEngine();
+  v1::GenerateRequest request = TextRequest("x");
+  request.mutable_sampling()->set_n(2);
+  grpc::ClientContext context;
+  auto reader = service.stub().GenerateStream(&context, request);
+  const uint64_t first = service.submits().Pop().request();
+  const uint64_t second = service.submits().Pop().request();
+  context.TryCancel();
+  EXPECT_EQ(service.cancels().Pop(), first);
+  EXPECT_EQ(service.cancels().Pop(), second);
+  TestService::ReadAll(*reader);
+}
+
+TEST(EndingsTest, ADeadlinePassesInTheQueueToo) {
+  TestService service;
+  service.AttachEngine();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
+  auto reader = service.stub().GenerateStream(&context, TextRequest("x"));
+  const internal::Submit submit = service.submits().Pop();
+  EXPECT_EQ(TestService::ReadAll(*reader).status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(service.cancels().Pop(), submit.request());
+}
+
+TEST(EndingsTest, TheServersOwnTimeLimitEndsARequest) {
+  Limits limits;
+  limits.max_request_time = std::chrono::milliseconds(100);
+  TestService service(limits);
+  service.AttachEngine();
+  grpc::ClientContext context;
+  auto reader = service.stub().GenerateStream(&context, TextRequest("x"));
+  const StreamResult result = TestService::ReadAll(*reader);
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(service.cancels().Pop(), service.submits().Pop().request());
+}
+
+TEST(EndingsTest, OnlyTheNextIndexIsAccepted) {
+  TestService service;
+  FakeEngine& engine = service.AttachEngine();
+  const std::vector<int32_t> ids = service.Encode(" one two three");
+  ASSERT_GE(ids.size(), 3U);
+  {
+    grpc::ClientContext context;
+    auto reader = service.stub().GenerateStream(&context, TextRequest("x"));
+    const uint64_t request = service.submits().Pop().request();
+    engine.Send(FakeEngine::Output(request, 0, {ids[0]}));
+    engine.Send(FakeEngine::Output(request, 0, {ids[0], ids[1]}));  // the first one again
+    engine.Send(FakeEngine::Output(request + 1000, 0, {ids[0]}));   // unknown
+    internal::StepOutput stale;
+    stale.set_epoch(engine.epoch() - 1);
+    *stale.add_outputs() = FakeEngine::Output(request, 2, {7});
+    engine.SendStep(stale);
+    engine.Send(FakeEngine::Output(request, 2, {ids[2]}, internal::ENGINE_FINISH_LENGTH));
+    const StreamResult result = TestService::ReadAll(*reader);
+    EXPECT_TRUE(result.status.ok()) << result.status.error_message();
+    EXPECT_THAT(result.TokenIds(), ::testing::ElementsAre(ids[0], ids[1], ids[2]));
+  }
+  grpc::ClientContext context;
+  auto reader = service.stub().GenerateStream(&context, TextRequest("x"));
+  const uint64_t request = service.submits().Pop().request();
+  engine.Send(FakeEngine::Output(request, 1, {ids[0]}));
+  const StreamResult result = TestService::ReadAll(*reader);
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_EQ(service.cancels().Pop(), request);
+}
+
+TEST(EndingsTest, AFullQueueSaysWhenToTryAgain) {
+  Limits limits;
+  limits.max_running = 1;
+  limits.max_waiting = 1;
+  TestService service(limits);
+  service.AttachEngine();
+  grpc::ClientContext first_context;
+  auto first = service.stub().GenerateStream(&first_context, TextRequest("x"));
+  grpc::ClientContext second_context;
+  auto second = service.stub().GenerateStream(&second_context, TextRequest("x"));
+  service.submits().Pop();
+  service.submits().Pop();
+  grpc::ClientContext third_context;
+  auto third = service.stub().GenerateStream(&third_context, TextRequest("x"));
+  const StreamResult refused = TestService::ReadAll(*third);
+  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  google::rpc::Status details;
+  ASSERT_TRUE(details.ParseFromString(refused.status.error_details()));
+  ASSERT_EQ(details.details_size(), 1);
+  EXPECT_EQ(details.details(0).type_url(), "type.googleapis.com/google.rpc.RetryInfo");
+  google::rpc::RetryInfo retry;
+  ASSERT_TRUE(retry.ParseFromString(details.details(0).value()));
+  EXPECT_GT(retry.retry_delay().seconds() + retry.retry_delay().nanos(), 0);
+  first_context.TryCancel();
+  second_context.TryCancel();
+}
+
+// Feeds a stream that nobody reads until the worker is told to stop.
+uint64_t FloodUntilCancelled(TestService& service) {
+  const internal::Submit submit = service.submits().Pop();
+  std::vector<int32_t> ids(256, service.Encode("a")[0]);
+  constexpr int kMaxOutputs = 20'000;
+  for (int i = 0; i < kMaxOutputs && service.cancels().empty(); ++i) {
+    service.engine().Send(
+        FakeEngine::Output(submit.request(), i * static_cast<int32_t>(ids.size()), ids));
+  }
+  return submit.request();
+}
+
+TEST(EndingsTest, AReaderWhoLeavesTooMuchUnreadIsCutOffAndOthersGoOn) {
+  Limits limits;
+  limits.max_stream_buffer_bytes = 64 << 10;
+  TestService service(limits);
+  FakeEngine& engine = service.AttachEngine();
+  grpc::ClientContext slow_context;
+  auto slow = service.stub().GenerateStream(&slow_context, TextRequest("x", 2000));
+  const uint64_t request = FloodUntilCancelled(service);
+  EXPECT_EQ(service.cancels().Pop(), request);
+
+  grpc::ClientContext context;
+  auto reader = service.stub().GenerateStream(&context, TextRequest("y"));
+  engine.Send(FakeEngine::Output(service.submits().Pop().request(), 0, service.Encode("fine"),
+                                 internal::ENGINE_FINISH_LENGTH));
+  EXPECT_EQ(TestService::ReadAll(*reader).Text(), "fine");
+
+  const StreamResult result = TestService::ReadAll(*slow);
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_THAT(result.status.error_message(), HasSubstr("too slowly"));
+}
+
+TEST(EndingsTest, AStalledWriteIsGivenUp) {
+  Limits limits;
+  limits.max_stalled_write = std::chrono::milliseconds(300);
+  TestService service(limits);
+  FakeEngine& engine = service.AttachEngine();
+  grpc::ClientContext context;
+  auto slow = service.stub().GenerateStream(&context, TextRequest("x", 2000));
+  const internal::Submit submit = service.submits().Pop();
+  // More than the transport takes without a reader, less than the buffer.
+  std::vector<int32_t> ids(100'000, service.Encode("a")[0]);
+  engine.Send(FakeEngine::Output(submit.request(), 0, ids));
+  EXPECT_EQ(service.cancels().Pop(), submit.request());
+  EXPECT_TRUE(service.frontend().WaitForStreams(std::chrono::seconds(5)));
+  TestService::ReadAll(*slow);
+}
+
+}  // namespace
+}  // namespace phalanx

@@ -1,0 +1,90 @@
+#include "coordinator/core/served_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "tests/coordinator/test_service.h"
+
+namespace phalanx {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr char kConfig[] =
+    R"({"architectures":["Qwen2ForCausalLM"],"vocab_size":32,"eos_token_id":5,"torch_dtype":"float16"})";
+
+class ServedModelTest : public ::testing::Test {
+ protected:
+  void Write(const std::string& name, const std::string& text) {
+    std::ofstream(dir_.path() / name) << text;
+  }
+  StatusOr<std::unique_ptr<const ServedModel>> Load() {
+    return ServedModel::Load({.model_dir = dir_.path()});
+  }
+
+  testing::TempDir dir_;
+};
+
+TEST_F(ServedModelTest, AFolderWithAConfigAloneServesTokenIds) {
+  Write("config.json", kConfig);
+  const auto model = Load();
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->tokenizer(), nullptr);
+  EXPECT_EQ((*model)->vocab_size(), 32);
+  EXPECT_EQ((*model)->dtype(), "float16");
+  EXPECT_THAT((*model)->eos_token_ids(), ElementsAre(5));
+  EXPECT_EQ((*model)->defaults().temperature, 1.0F);
+  EXPECT_EQ((*model)->CheckName("other").code(), StatusCode::kNotFound);
+}
+
+TEST_F(ServedModelTest, GenerationConfigGivesDefaultsAndEos) {
+  Write("config.json", kConfig);
+  Write("generation_config.json",
+        R"({"temperature":0.7,"top_k":20,"eos_token_id":[7,6],"max_new_tokens":99})");
+  auto model = Load();
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_FLOAT_EQ((*model)->defaults().temperature, 0.7F);
+  EXPECT_EQ((*model)->defaults().top_k, 20);
+  EXPECT_EQ((*model)->defaults().max_new_tokens, 99);
+  EXPECT_THAT((*model)->eos_token_ids(), ElementsAre(6, 7));
+  Write("generation_config.json", R"({"do_sample":false,"temperature":0.7})");
+  model = Load();
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ((*model)->defaults().temperature, 0.0F) << "as transformers: no sampling";
+}
+
+TEST_F(ServedModelTest, BrokenFilesAreRefusedWithFileAndField) {
+  EXPECT_THAT(Load().status().message(), HasSubstr("config.json"));
+  struct Row {
+    const char* file;
+    const char* text;
+    const char* named;
+  };
+  const Row rows[] = {
+      {"config.json", "[", "config.json"},
+      {"config.json", "{}", "vocab_size"},
+      {"config.json", R"({"vocab_size":-3})", "vocab_size"},
+      {"config.json", R"({"vocab_size":"many"})", "vocab_size"},
+      {"config.json", R"({"vocab_size":32,"eos_token_id":32})", "eos_token_id"},
+      {"generation_config.json", R"({"temperature":"hot"})", "temperature"},
+      {"generation_config.json", R"({"top_p":0})", "top_p"},
+      {"generation_config.json", R"({"top_k":1.5})", "top_k"},
+      {"generation_config.json", R"({"repetition_penalty":-1})", "repetition_penalty"},
+      {"tokenizer.json", "{", "tokenizer.json"},
+  };
+  for (const Row& row : rows) {
+    Write("config.json", kConfig);
+    std::filesystem::remove(dir_.path() / "generation_config.json");
+    Write(row.file, row.text);
+    const auto model = Load();
+    ASSERT_FALSE(model.ok()) << row.text;
+    EXPECT_THAT(model.status().message(), HasSubstr(row.named));
+    EXPECT_THAT(model.status().message(), HasSubstr(row.file));
+  }
+}
+
+}  // namespace
+}  // namespace phalanx
