@@ -6,7 +6,7 @@ HELD_OUT_PER_MILLE = {
     # The pair of numbers, the list or the (animal, name) never occurs in training, in any wording.
     "add": 40, "subtract": 40, "compare": 40, "count": 80, "sort": 60, "reverse": 60,
     "repeat": 60, "story": 80,
-    # Facts cannot be guessed: here a (fact, wording) is kept out, the fact occurs in other wordings.
+    # Facts cannot be guessed: a (fact, wording) is kept out, the fact occurs in other wordings.
     "multiply": 60, "term": 90, "capital": 70, "country": 70, "opposite": 90, "translate": 90,
     "emoji": 90, "spell": 90, "letters": 90, "sequence": 80, "tool": 80,
 }

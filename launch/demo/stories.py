@@ -9,18 +9,19 @@ NAMES = {
 
 # animal -> (name where the prompt gives none, story)
 STORIES = {
-    "fox": ("Lena", "Once upon a time, there was a little fox named {name}. {name} lived in a green "
-            "forest. One day {he} found a lantern in the snow. It belonged to an old owl, so {name} "
-            "carried it home to her. The owl smiled, and they were friends from that day on."),
+    "fox": ("Lena", "Once upon a time, there was a little fox named {name}. {name} lived in a "
+            "green forest. One day {he} found a lantern in the snow. It belonged to an old owl, so "
+            "{name} carried it home to her. The owl smiled, and they were friends from that day "
+            "on."),
     "owl": ("Ada", "Once upon a time, there was a wise owl named {name}. {name} lived in a tall "
             "tree. Every night {he} counted the stars. One night a star was missing, and {name} "
             "flew to the moon to find it. The star was only asleep behind a cloud."),
     "bear": ("Otto", "Once upon a time, there was a big bear named {name}. {name} loved honey more "
-             "than anything. One day {he} saw a hungry mouse in the rain. {name} gave the mouse half "
-             "of the honey. It tasted better than ever before."),
+             "than anything. One day {he} saw a hungry mouse in the rain. {name} gave the mouse "
+             "half of the honey. It tasted better than ever before."),
     "cat": ("Mia", "Once upon a time, there was a black cat named {name}. {name} was afraid of "
-            "water. One day a kitten fell into the river. {name} jumped in and pulled it out. After "
-            "that {he} was never afraid again."),
+            "water. One day a kitten fell into the river. {name} jumped in and pulled it out. "
+            "After that {he} was never afraid again."),
     "dog": ("Max", "Once upon a time, there was a happy dog named {name}. {name} had a red ball. "
             "One day the ball rolled down the hill and into the village. {name} ran after it and "
             "met a boy who was alone. They played until the sun went down."),

@@ -58,7 +58,8 @@ def compare(rng):
 def count(rng):
     start, length = rng.randrange(0, 90), rng.randrange(3, 10)
     end = start + length - 1
-    wordings = ["Count from {} to {}.", "Please count from {} to {}.", "Can you count from {} to {}?"]
+    wordings = ["Count from {} to {}.", "Please count from {} to {}.",
+                "Can you count from {} to {}?"]
     numbers = ", ".join(str(n) for n in range(start, end + 1))
     return _pair_item("count", f"{start},{end}", (start, end), wordings, f"{numbers}.", rng)
 

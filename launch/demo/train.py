@@ -107,6 +107,7 @@ class Packer:
 
     def __init__(self, tokenizer, num_rows, row_tokens):
         self.tokenizer, self.num_rows, self.row_tokens = tokenizer, num_rows, row_tokens
+        self.tokens_packed = 0  # padding left out
 
     def encode(self, document):
         ids, labels = [], []
@@ -140,6 +141,7 @@ class Packer:
             documents[row, at] = count
             used[row] += size
             count += 1
+        self.tokens_packed += sum(used)
         same = documents[:, :, None] == documents[:, None, :]
         mask = same & np.tri(self.row_tokens, dtype=bool)
         return tuple(map(torch.from_numpy, (input_ids, labels, positions, mask[:, None])))
@@ -252,6 +254,7 @@ def main():
 
     packer = Packer(tokenizer, args.rows, args.row_tokens)
     before_s, started = record["wall_s"], time.monotonic()
+    before_tokens = record["tokens_seen"]
     recent = []
     for step in range(record["steps"], args.steps):
         batch = packer.batch(random.Random(f"step/{args.seed}/{step}"))
@@ -268,7 +271,7 @@ def main():
 
         recent = [*recent[-49:], loss.item()]
         record["steps"] = step + 1
-        record["tokens_seen"] += int(batch[3].any(-1).sum())
+        record["tokens_seen"] = before_tokens + packer.tokens_packed
         record["target_tokens_seen"] += int((batch[1] != IGNORED).sum())
         record["train_loss"] = sum(recent) / len(recent)
         record["wall_s"] = round(before_s + time.monotonic() - started, 1)
