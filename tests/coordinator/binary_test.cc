@@ -154,7 +154,7 @@ TEST(BinaryTest, WhatCannotWorkIsRefusedWithItsName) {
   };
   const Row rows[] = {
       {{"--model", "/no/such/folder"}, "/no/such/folder"},
-      {{"--no-such-flag"}, "--no-such-flag"},
+      {Flags(dir, {"--no-such-flag"}), "--no-such-flag"},
       {Flags(dir, {"--grpc-port", "70000"}), "--grpc-port"},
       {Flags(dir, {"--host", "0.0.0.0"}), "--insecure"},
       {Flags(dir, {"--host", "no such host"}), "--host"},

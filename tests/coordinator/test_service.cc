@@ -57,6 +57,8 @@ TestService::TestService(Limits limits, ServedModelOptions model_options) {
   listener_ = *std::move(listener);
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // Keeps the window at 64 KiB, so that a reader who does not read is soon noticed.
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   channel_ =
       grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(), arguments);
   stub_ = v1::Inference::NewStub(channel_);
