@@ -1,5 +1,8 @@
 // The step loop of a rank group, without any network: rank 0 submits, cancels and steps; the others
 // follow.
+//
+// One step: rank 0 schedules, encodes the plan and broadcasts it; every rank decodes, validates,
+// runs the forward pass on it and samples the same tokens; rank 0 commits them.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +17,26 @@
 namespace phalanx {
 
 struct EngineOptions {
-  SchedulerConfig scheduler;  // limits agreed by all ranks
+  SchedulerConfig scheduler;        // limits agreed by all ranks
+  int32_t top_p_candidates = 1024;  // SamplerOptions
 };
 
 struct EngineOutput {
   TokenOutput token;
-  TokenLogprobs logprobs;             // where asked for
-  std::vector<TokenLogprobs> prompt;  // with the first token, where asked for
+  TokenLogprobs logprobs;  // where asked for
+  // Where asked for, with the first token that this engine made: one for each prompt token. The
+  // first prompt token follows nothing and has logprob 0, rank 0 and no alternatives.
+  std::vector<TokenLogprobs> prompt;
   Status status;  // not OK: the request failed and ended; the token is not valid
+  // With the first token that this engine made: from Submit to the first step that ran the request,
+  // and from there to the token.
+  int64_t queue_ns = 0;
+  int64_t prefill_ns = 0;
 };
 
 class Engine {
  public:
-  // Model, backend and communicator must outlive the engine.
+  // Model (with its KV cache), backend and communicator must outlive the engine.
   static std::unique_ptr<Engine> Create(const EngineOptions& options, Qwen2Model& model,
                                         Backend& backend, Communicator& communicator);
   virtual ~Engine() = default;
@@ -38,7 +48,7 @@ class Engine {
   // Plans, broadcasts and runs one step; what it produced. An error ends the group.
   virtual StatusOr<std::vector<EngineOutput>> Step() = 0;
   virtual Status Heartbeat() = 0;  // an empty plan, once a second while idle
-  virtual Status Shutdown() = 0;   // lets Follow() return on the other ranks
+  virtual Status Shutdown() = 0;  // lets Follow() return on the other ranks; it may be called again
   virtual SchedulerStats stats() const = 0;
   virtual uint64_t last_step() const = 0;
 

@@ -1,0 +1,187 @@
+#include "worker/engine.h"
+
+#include <chrono>
+#include <unordered_map>
+#include <utility>
+
+#include "kernels/base/check.h"
+#include "worker/step_buffers.h"
+
+namespace phalanx {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+int64_t Nanoseconds(Clock::duration duration) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
+}
+
+class LockstepEngine final : public Engine {
+ public:
+  LockstepEngine(const EngineOptions& options, Qwen2Model& model, Backend& backend,
+                 Communicator& communicator)
+      : limits_(options.scheduler.limits),
+        model_(model),
+        communicator_(communicator),
+        scheduler_(options.scheduler),
+        sampler_(Sampler::Create({.max_num_seqs = limits_.max_num_seqs,
+                                  .vocab_size = limits_.vocab_size,
+                                  .top_p_candidates = options.top_p_candidates},
+                                 model.shard(), backend, communicator)),
+        buffers_(limits_, options.scheduler.max_num_logit_rows) {}
+
+  Status Submit(EngineRequest request) override {
+    Flight flight{.arrival = Clock::now()};
+    if (request.params.prompt_logprobs >= 0 && !request.prompt_ids.empty()) {
+      flight.prompt.resize(request.prompt_ids.size());
+      flight.prompt.front().token_id = request.prompt_ids.front();
+    }
+    const uint64_t id = request.id;
+    PHALANX_RETURN_IF_ERROR(scheduler_.Add(std::move(request)));
+    flights_.emplace(id, std::move(flight));
+    return OkStatus();
+  }
+
+  bool Cancel(uint64_t request) override {
+    flights_.erase(request);
+    return scheduler_.Cancel(request);
+  }
+
+  bool HasWork() const override { return scheduler_.HasWork(); }
+
+  StatusOr<std::vector<EngineOutput>> Step() override {
+    StepPlan plan = scheduler_.Schedule();
+    if (plan.work.empty() && plan.inits.empty()) return std::vector<EngineOutput>{};
+    MarkStarted(plan);
+    PHALANX_RETURN_IF_ERROR(Send(plan));
+    PHALANX_ASSIGN_OR_RETURN(std::vector<SampleResult> results, Run(plan));
+    return Commit(plan, std::move(results));
+  }
+
+  Status Heartbeat() override {
+    StepPlan plan;
+    plan.kind = StepPlan::Kind::kHeartbeat;
+    return Send(plan);
+  }
+  Status Shutdown() override {
+    StepPlan plan;
+    plan.kind = StepPlan::Kind::kShutdown;
+    return Send(plan);
+  }
+  SchedulerStats stats() const override { return scheduler_.stats(); }
+  uint64_t last_step() const override { return last_step_; }
+
+  Status Follow() override {
+    for (;;) {
+      PHALANX_RETURN_IF_ERROR(communicator_.Broadcast(message_));
+      PHALANX_ASSIGN_OR_RETURN(const StepPlan plan, Decode(message_));
+      if (plan.kind == StepPlan::Kind::kShutdown) return OkStatus();
+      if (plan.kind == StepPlan::Kind::kHeartbeat) continue;
+      const StatusOr<std::vector<SampleResult>> results = Run(plan);
+      if (!results.ok()) return results.status();
+    }
+  }
+
+ private:
+  // What rank 0 remembers of a request until its first token.
+  struct Flight {
+    Clock::time_point arrival{};
+    Clock::time_point started{};
+    std::vector<TokenLogprobs> prompt{};  // empty where not asked for
+  };
+
+  Status Send(const StepPlan& plan) {
+    message_ = Encode(plan);
+    return communicator_.Broadcast(message_);
+  }
+
+  void MarkStarted(const StepPlan& plan) {
+    const Clock::time_point now = Clock::now();
+    for (const SequenceWork& work : plan.work) {
+      const auto flight = flights_.find(scheduler_.RequestInSlot(work.slot));
+      if (flight == flights_.end() || flight->second.started != Clock::time_point{}) continue;
+      flight->second.started = now;
+    }
+  }
+
+  // What every rank does with a plan.
+  StatusOr<std::vector<SampleResult>> Run(const StepPlan& plan) {
+    PHALANX_RETURN_IF_ERROR(Validate(plan, limits_).WithContext("step plan"));
+    for (const SlotInit& init : plan.inits) sampler_->InitSlot(init);
+    const ForwardBatch batch = buffers_.Fill(plan, *sampler_);
+    PHALANX_ASSIGN_OR_RETURN(const TensorView logits, model_.Forward(batch));
+    PHALANX_ASSIGN_OR_RETURN(std::vector<SampleResult> results, sampler_->Sample(plan, logits));
+    last_step_ = plan.step;
+    return results;
+  }
+
+  // Files prompt log-probabilities under the positions that they belong to.
+  static void FilePrompt(const SequenceWork& work, std::vector<TokenLogprobs> rows,
+                         std::vector<TokenLogprobs>& prompt) {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const auto position = static_cast<size_t>(work.start_position + work.logit_offsets[i] + 1);
+      if (position < prompt.size()) prompt[position] = std::move(rows[i]);
+    }
+  }
+
+  std::vector<EngineOutput> Commit(const StepPlan& plan, std::vector<SampleResult> results) {
+    std::vector<EngineOutput> outputs;
+    std::vector<SampledToken> samples;
+    std::unordered_map<int32_t, SampleResult*> by_slot;
+    size_t next = 0;
+    for (const SequenceWork& work : plan.work) {
+      if (work.logit_offsets.empty()) continue;
+      SampleResult& result = results[next++];
+      const uint64_t request = scheduler_.RequestInSlot(work.slot);
+      if (work.sample == SequenceWork::Sample::kLast) {
+        samples.push_back({.slot = work.slot, .token_id = std::max(result.token_id, 0)});
+        by_slot.emplace(work.slot, &result);
+      }
+      const auto flight = flights_.find(request);
+      if (flight != flights_.end() && !result.prompt.empty()) {
+        FilePrompt(work, std::move(result.prompt), flight->second.prompt);
+      }
+      if (result.status.ok()) continue;
+      // The scheduler drops the token of a request that is cancelled before the commit.
+      if (!Cancel(request)) continue;
+      EngineOutput failed;
+      failed.token.request = request;
+      failed.token.slot = work.slot;
+      failed.status = result.status;
+      outputs.push_back(std::move(failed));
+    }
+    for (const TokenOutput& token : scheduler_.Commit(samples)) {
+      EngineOutput output;
+      output.token = token;
+      output.logprobs = std::move(by_slot.at(token.slot)->logprobs);
+      const auto flight = flights_.find(token.request);
+      if (flight != flights_.end()) {
+        output.prompt = std::move(flight->second.prompt);
+        output.queue_ns = Nanoseconds(flight->second.started - flight->second.arrival);
+        output.prefill_ns = Nanoseconds(Clock::now() - flight->second.started);
+        flights_.erase(flight);
+      }
+      outputs.push_back(std::move(output));
+    }
+    return outputs;
+  }
+
+  PlanLimits limits_;
+  Qwen2Model& model_;
+  Communicator& communicator_;
+  Scheduler scheduler_;
+  std::unique_ptr<Sampler> sampler_;
+  StepBuffers buffers_;
+  std::string message_;
+  uint64_t last_step_ = 0;
+  std::unordered_map<uint64_t, Flight> flights_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::Create(const EngineOptions& options, Qwen2Model& model,
+                                       Backend& backend, Communicator& communicator) {
+  return std::make_unique<LockstepEngine>(options, model, backend, communicator);
+}
+
+}  // namespace phalanx

@@ -1,0 +1,191 @@
+#include "worker/group.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+#include "kernels/backend_factory.h"
+#include "model/locate.h"
+#include "worker/agreement.h"
+#include "worker/host.h"
+#include "worker/kv_pool.h"
+#include "worker/model_identity.h"
+
+namespace phalanx {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double kStepSeconds = 0.15;
+constexpr double kMaxStepTokens = 2048;
+constexpr int32_t kMinLogitRows = 64;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double RowFlop(const Qwen2Config& config) {
+  const auto hidden = static_cast<double>(config.hidden_size);
+  const auto heads = static_cast<double>(2 * config.num_heads + 2 * config.num_kv_heads);
+  const double attention = hidden * heads * static_cast<double>(config.head_dim);
+  const double mlp = 3.0 * hidden * static_cast<double>(config.intermediate_size);
+  return 2.0 * static_cast<double>(config.num_layers) * (attention + mlp);
+}
+
+// What a rank finds by itself, before it meets the others.
+struct Local {
+  std::filesystem::path model_dir;
+  Qwen2Config config;
+  std::string config_fingerprint;
+  std::string weights_fingerprint;
+  std::vector<std::string> isas;
+};
+
+StatusOr<Local> Inspect(const GroupOptions& options) {
+  Local local;
+  PHALANX_ASSIGN_OR_RETURN(local.model_dir, LocateModel(options.model));
+  PHALANX_ASSIGN_OR_RETURN(local.config, LoadConfig(local.model_dir));
+  PHALANX_ASSIGN_OR_RETURN(local.config_fingerprint, ConfigFingerprint(local.model_dir));
+  if (options.load_format == LoadFormat::kDummy) {
+    local.weights_fingerprint = fmt::format("dummy:{}", options.dummy_seed);
+  } else {
+    PHALANX_ASSIGN_OR_RETURN(local.weights_fingerprint, WeightsFingerprint(local.model_dir));
+  }
+  if (options.max_model_len && *options.max_model_len > local.config.max_position_embeddings) {
+    return InvalidField("--max-model-len", *options.max_model_len,
+                        fmt::format("at most {}, the model's max_position_embeddings",
+                                    local.config.max_position_embeddings));
+  }
+  local.isas = AvailableCpuIsas();
+  if (!options.cpu_isa.empty()) {
+    const auto chosen = std::find(local.isas.begin(), local.isas.end(), options.cpu_isa);
+    if (chosen == local.isas.end()) {
+      return InvalidField("--cpu-isa", options.cpu_isa,
+                          fmt::format("{}", fmt::join(local.isas, ", ")));
+    }
+    local.isas = {options.cpu_isa};
+  }
+  return local;
+}
+
+// A rank's own error, or that of the lowest rank which has one. The value of `mine` on success.
+template <typename T>
+StatusOr<T> Agree(Communicator& communicator, StatusOr<T> mine) {
+  PHALANX_RETURN_IF_ERROR(AgreeOnStatus(communicator, mine.ok() ? OkStatus() : mine.status()));
+  return mine;
+}
+
+// Sizes the pool, agrees on it, creates it.
+Status CreatePool(const GroupOptions& options, Communicator& communicator, Group& group) {
+  PlanLimits& limits = group.scheduler.limits;
+  const Qwen2Config& config = group.model->config();
+  const int64_t longest = options.max_model_len.value_or(static_cast<int32_t>(
+      std::min<int64_t>(config.max_position_embeddings, std::numeric_limits<int32_t>::max())));
+  const int64_t blocks_per_seq = (longest + limits.block_size - 1) / limits.block_size;
+  KvPoolRequest pool;
+  pool.block_bytes =
+      KvBlockBytes(group.model->KvSpec(1, limits.block_size, options.kv_cache_dtype));
+  pool.available_bytes = AvailableMemoryBytes();
+  pool.local_ranks = FindLocalRank().count;
+  pool.kv_cache_memory_bytes = options.kv_cache_memory_bytes;
+  pool.memory_fraction = options.memory_fraction;
+  pool.most_blocks = blocks_per_seq * limits.max_num_seqs;
+  PHALANX_ASSIGN_OR_RETURN(const int64_t room, Agree(communicator, NumKvBlocks(pool)));
+  PHALANX_ASSIGN_OR_RETURN(limits.num_blocks, AgreeOnMinimum(communicator, room));
+  PHALANX_ASSIGN_OR_RETURN(
+      limits.max_model_len,
+      Agree(communicator,
+            ChooseMaxModelLen({.max_model_len = options.max_model_len,
+                               .max_position_embeddings = config.max_position_embeddings,
+                               .num_blocks = limits.num_blocks,
+                               .block_size = limits.block_size})));
+  group.is_shortened = !options.max_model_len && limits.max_model_len < longest;
+  const KvCacheSpec spec =
+      group.model->KvSpec(limits.num_blocks, limits.block_size, options.kv_cache_dtype);
+  group.kv_bytes = KvBlockBytes(spec) * limits.num_blocks;
+  return AgreeOnStatus(communicator, group.model->CreateKvCache(spec));
+}
+
+}  // namespace
+
+int32_t DefaultStepTokens(const Qwen2Config& config, const std::string& isa, int threads_in_all,
+                          int32_t max_num_seqs) {
+  const double gflops = isa == "avx512" ? 60.0 : isa == "avx2" ? 36.0 : 6.0;
+  const double rows = kStepSeconds * threads_in_all * gflops * 1e9 / RowFlop(config);
+  const double rounded = std::ceil(std::min(rows, kMaxStepTokens) / 16.0) * 16.0;
+  return std::max(static_cast<int32_t>(rounded), max_num_seqs);
+}
+
+StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicator) {
+  PHALANX_ASSIGN_OR_RETURN(const Local local, Agree(communicator, Inspect(options)));
+  PHALANX_ASSIGN_OR_RETURN(const std::string isa, AgreeOnIsa(communicator, local.isas));
+
+  Group group;
+  const LocalRank local_rank = FindLocalRank();
+  const std::vector<int> cpus = AllowedCpus();
+  const std::vector<int> slice = CpuSlice(cpus, local_rank);
+  group.threads =
+      options.threads > 0 ? options.threads : std::max<int>(1, static_cast<int>(slice.size()));
+  group.is_oversubscribed =
+      static_cast<size_t>(group.threads) * static_cast<size_t>(local_rank.count) > cpus.size();
+  BackendOptions backend_options{.device = options.device, .num_threads = group.threads};
+  backend_options.cpu_isa = isa;
+  // Ranks that share CPUs are better placed by the kernel.
+  backend_options.cpus = group.is_oversubscribed ? cpus : slice;
+  PHALANX_ASSIGN_OR_RETURN(group.backend, Agree(communicator, CreateBackend(backend_options)));
+
+  PlanLimits& limits = group.scheduler.limits;
+  limits.max_num_seqs = options.max_num_seqs;
+  limits.max_num_tokens = options.max_num_batched_tokens.value_or(DefaultStepTokens(
+      local.config, isa, group.threads * communicator.size(), options.max_num_seqs));
+  limits.vocab_size = static_cast<int32_t>(local.config.vocab_size);
+  limits.block_size = options.block_size;
+  group.scheduler.policy = options.policy;
+  group.scheduler.prefix_caching = options.prefix_caching;
+  group.scheduler.max_num_logit_rows = std::max(kMinLogitRows, options.max_num_seqs);
+
+  const NamedValues numerics = {
+      {"version", options.version},
+      {"config", local.config_fingerprint},
+      {"weights", local.weights_fingerprint},
+      {"device", options.device},
+      {"isa", isa},
+      {"activations", std::string(Name(group.backend->activation_dtype()))},
+      {"kv", std::string(Name(options.kv_cache_dtype))},
+      {"ranks", std::to_string(communicator.size())},
+      {"block_size", std::to_string(options.block_size)},
+  };
+  NamedValues all = numerics;
+  all.emplace_back("--max-num-seqs", std::to_string(limits.max_num_seqs));
+  all.emplace_back("--max-num-batched-tokens", std::to_string(limits.max_num_tokens));
+  all.emplace_back("--max-model-len", std::to_string(options.max_model_len.value_or(0)));
+  PHALANX_RETURN_IF_ERROR(AgreeOnValues(communicator, all));
+  group.numerics_id = JoinValues(numerics);
+
+  const Clock::time_point load_start = Clock::now();
+  ModelOptions model_options;
+  model_options.load_format = options.load_format;
+  model_options.dummy_seed = options.dummy_seed;
+  model_options.max_num_tokens = limits.max_num_tokens;
+  model_options.max_num_logit_rows = group.scheduler.max_num_logit_rows;
+  model_options.max_model_len = options.max_model_len.value_or(0);
+  model_options.load_threads = group.threads;
+  model_options.on_progress = options.on_load_progress;
+  PHALANX_ASSIGN_OR_RETURN(
+      group.model,
+      Agree(communicator, Qwen2Model::Load(local.model_dir, local.config, model_options,
+                                           *group.backend, communicator)));
+  group.load_s = SecondsSince(load_start);
+
+  const Clock::time_point pool_start = Clock::now();
+  PHALANX_RETURN_IF_ERROR(CreatePool(options, communicator, group));
+  group.pool_s = SecondsSince(pool_start);
+  group.engine =
+      Engine::Create({.scheduler = group.scheduler}, *group.model, *group.backend, communicator);
+  return group;
+}
+
+}  // namespace phalanx

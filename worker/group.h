@@ -1,0 +1,63 @@
+// Brings a rank from its options to an engine that agrees with its peers. Used by the worker and by
+// the end-to-end benchmark.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "kernels/backend.h"
+#include "model/model.h"
+#include "parallel/communicator.h"
+#include "worker/engine.h"
+
+namespace phalanx {
+
+struct GroupOptions {
+  std::string model;  // a folder or a hub id
+  std::string device = "cpu";
+  int threads = 0;      // 0: the rank's share of the CPUs
+  std::string cpu_isa;  // empty: the best that all ranks have
+  LoadFormat load_format = LoadFormat::kSafetensors;
+  uint64_t dummy_seed = 0;
+  DType kv_cache_dtype = DType::kF32;
+  std::optional<int32_t> max_model_len;
+  int32_t max_num_seqs = 64;
+  std::optional<int32_t> max_num_batched_tokens;  // default: DefaultStepTokens
+  int32_t block_size = 16;
+  std::optional<int64_t> kv_cache_memory_bytes;  // per rank
+  std::optional<double> memory_fraction;
+  PrefixCaching prefix_caching = PrefixCaching::kOn;
+  SchedulingPolicy policy = SchedulingPolicy::kFcfs;
+  std::string version;  // of this build; part of the numerics id
+  std::function<void(int64_t done_bytes, int64_t total_bytes)> on_load_progress;
+};
+
+// Rows that one step of about 150 ms can compute: 0.15 s * threads * the rate of one core /
+// 2 FLOP per weight and row, where the rate assumes 60 % of a common core's f32 FMA peak (AVX-512
+// 60, AVX2 36, otherwise 6 GFLOP/s). Rounded up to 16, at least `max_num_seqs` so that every
+// sequence can decode in each step, at most 2048.
+int32_t DefaultStepTokens(const Qwen2Config& config, const std::string& isa, int threads_in_all,
+                          int32_t max_num_seqs);
+
+// A rank that is ready to step. Members are destroyed in reverse.
+struct Group {
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Qwen2Model> model;
+  std::unique_ptr<Engine> engine;
+  SchedulerConfig scheduler;
+  std::string numerics_id;
+  int threads = 1;
+  bool is_oversubscribed = false;  // local ranks * threads exceed the CPUs
+  bool is_shortened = false;       // max_model_len is below the model's own, to fit the pool
+  int64_t kv_bytes = 0;            // of this rank
+  double load_s = 0;
+  double pool_s = 0;
+};
+
+// Collective. The error is the same on every rank: that of the lowest rank that failed.
+StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicator);
+
+}  // namespace phalanx

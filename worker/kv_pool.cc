@@ -1,0 +1,52 @@
+#include "worker/kv_pool.h"
+
+#include <algorithm>
+
+namespace phalanx {
+
+StatusOr<int64_t> NumKvBlocks(const KvPoolRequest& request) {
+  if (request.block_bytes == 0) return request.most_blocks;
+  int64_t budget = 0;
+  if (request.kv_cache_memory_bytes) {
+    budget = *request.kv_cache_memory_bytes;
+    if (budget > request.available_bytes && request.available_bytes > 0) {
+      return InvalidField("--kv-cache-memory-bytes", budget,
+                          fmt::format("at most the {} bytes of memory that are available",
+                                      request.available_bytes));
+    }
+  } else {
+    const double fraction = request.memory_fraction.value_or(kDefaultKvFraction);
+    budget = static_cast<int64_t>(fraction * static_cast<double>(request.available_bytes));
+    if (!request.memory_fraction) budget = std::min(budget, kDefaultKvBytes);
+    budget /= request.local_ranks;
+  }
+  const int64_t blocks = std::min(budget / request.block_bytes, request.most_blocks);
+  if (blocks > 0) return blocks;
+  return InvalidArgumentError(
+      "KV cache: {} bytes hold no block of {} bytes; give more with --kv-cache-memory-bytes or "
+      "--gpu-memory-utilization",
+      budget, request.block_bytes);
+}
+
+StatusOr<int32_t> ChooseMaxModelLen(const ModelLenRequest& request) {
+  const int64_t room = request.num_blocks * request.block_size;
+  if (!request.max_model_len) {
+    return static_cast<int32_t>(std::min(request.max_position_embeddings, room));
+  }
+  const int32_t length = *request.max_model_len;
+  if (length < 2 || length > request.max_position_embeddings) {
+    return InvalidField("--max-model-len", length,
+                        fmt::format("2 to {}, the model's max_position_embeddings",
+                                    request.max_position_embeddings));
+  }
+  if (length > room) {
+    return InvalidField(
+        "--max-model-len", length,
+        fmt::format("at most {}, what {} blocks of {} tokens hold; or give the cache more memory "
+                    "with --kv-cache-memory-bytes or --gpu-memory-utilization",
+                    room, request.num_blocks, request.block_size));
+  }
+  return length;
+}
+
+}  // namespace phalanx
