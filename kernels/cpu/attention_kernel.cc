@@ -7,6 +7,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 // after highway.h
+#include <hwy/cache_control.h>
 #include <hwy/contrib/math/math-inl.h>
 
 #include <algorithm>
@@ -27,6 +28,8 @@ constexpr size_t kDimVectors = kLanes == 1 ? 8 : 2;
 constexpr size_t kDimStrip = kDimVectors * kLanes;
 // Scratch rows are padded to this many floats, a multiple of kDimStrip on every target.
 constexpr size_t kDimPadding = 32;
+
+constexpr size_t kCacheLineBytes = 64;
 
 // Query rows that share one load of K or V in registers.
 #if HWY_TARGET == HWY_AVX3
@@ -56,16 +59,19 @@ struct Scratch {
 };
 
 // scores[r, t] = q[r] . K[t] for kStripTokens tokens: per score one chain of fused multiply-adds
-// over the head's dimensions.
+// over the head's dimensions. k_next: the same strip one tile on, fetched early: blocks lie
+// anywhere, so the hardware sees no stream.
 template <class Stored, size_t kRows>
-void ScoreStrip(const float* q, size_t q_rows, const typename Stored::Type* k, size_t block_size,
-                size_t head_dim, float* scores) {
+void ScoreStrip(const float* q, size_t q_rows, const typename Stored::Type* k,
+                const typename Stored::Type* k_next, size_t block_size, size_t head_dim,
+                float* scores) {
   const F32 d;
   VecF32 sums[kRows][kStripVectors];
   for (auto& row : sums) {
     for (auto& sum : row) sum = hn::Zero(d);
   }
-  for (size_t i = 0; i < head_dim; ++i, q += q_rows, k += block_size) {
+  for (size_t i = 0; i < head_dim; ++i, q += q_rows, k += block_size, k_next += block_size) {
+    hwy::Prefetch(k_next);
     VecF32 keys[kStripVectors];
     for (size_t v = 0; v < kStripVectors; ++v) keys[v] = Stored::Load(k + v * kLanes);
     for (size_t r = 0; r < kRows; ++r) {
@@ -83,10 +89,12 @@ void ScoreStrip(const float* q, size_t q_rows, const typename Stored::Type* k, s
 }
 
 // sums[r] += scores[r, t] V[t] for tokens begin <= t < end of a tile: per sum one chain of fused
-// multiply-adds over the tokens. v: the tile's blocks.
+// multiply-adds over the tokens. v: the tile's blocks; v_next: those of the
+// tile after it.
 template <class Stored, size_t kRows>
-void AddValues(const float* scores, const typename Stored::Type* const* v, size_t block_size,
-               size_t head_dim, size_t begin, size_t end, size_t padded_dim, float* sums) {
+void AddValues(const float* scores, const typename Stored::Type* const* v,
+               const typename Stored::Type* const* v_next, size_t block_size, size_t head_dim,
+               size_t begin, size_t end, size_t padded_dim, float* sums) {
   const F32 d;
   for (size_t dim = 0; dim < head_dim; dim += kDimStrip) {
     VecF32 sum[kRows][kDimVectors];
@@ -97,8 +105,13 @@ void AddValues(const float* scores, const typename Stored::Type* const* v, size_
     }
     for (size_t t = begin; t < end;) {
       const size_t stop = std::min(end, (t / block_size + 1) * block_size);
-      const typename Stored::Type* row = v[t / block_size] + t % block_size * head_dim + dim;
-      for (; t < stop; ++t, row += head_dim) {
+      const size_t offset = t % block_size * head_dim + dim;
+      const typename Stored::Type* row = v[t / block_size] + offset;
+      const typename Stored::Type* next = v_next[t / block_size] + offset;
+      for (; t < stop; ++t, row += head_dim, next += head_dim) {
+        for (size_t i = 0; i < kDimStrip * sizeof(*next); i += kCacheLineBytes) {
+          hwy::Prefetch(reinterpret_cast<const std::byte*>(next) + i);
+        }
         VecF32 values[kDimVectors];
         for (size_t i = 0; i < kDimVectors; ++i) values[i] = Stored::Load(row + i * kLanes);
         for (size_t r = 0; r < kRows; ++r) {
@@ -216,20 +229,31 @@ void Attend(const AttentionProblem& problem, const AttentionTask& task, const Sc
       most = std::max(most, visible_at(token));
       least = std::min(least, visible_at(token));
     }
-    const T* k[kKvTileTokens / kStripTokens];
-    const T* v[kKvTileTokens / kStripTokens];
+    constexpr size_t kMaxBlocks = kKvTileTokens / kStripTokens;
+    const T* k[kMaxBlocks];
+    const T* v[kMaxBlocks];
+    const T* k_next[kMaxBlocks];
+    const T* v_next[kMaxBlocks];
     for (size_t b = 0; b * block_size < most; ++b) {
-      const int32_t block = blocks[static_cast<size_t>(tile) / block_size + b];
+      const size_t index = static_cast<size_t>(tile) / block_size + b;
+      const size_t next_index = index + kKvTileTokens / block_size;
+      const bool has_next = static_cast<int64_t>(next_index * block_size) < context;
+      const int32_t block = blocks[index];
+      const int32_t next = has_next ? blocks[next_index] : block;
       PHALANX_DCHECK(block >= 0 && block < cache.num_blocks);
       k[b] = reinterpret_cast<const T*>(cache.k(block, task.kv_head));
       v[b] = reinterpret_cast<const T*>(cache.v(block, task.kv_head));
+      k_next[b] = reinterpret_cast<const T*>(cache.k(next, task.kv_head));
+      v_next[b] = reinterpret_cast<const T*>(cache.v(next, task.kv_head));
     }
 
     for (size_t t = 0; t < most; t += kStripTokens) {
       const T* strip = k[t / block_size] + t % block_size;
+      const T* next = k_next[t / block_size] + t % block_size;
       for (size_t r = 0; r < rows; r += kMaxRegisterRows) {
         const size_t n = std::min(kMaxRegisterRows, rows - r);
-        ScoreStripFor<Stored, kMaxRegisterRows>(n)(scratch.q + r, rows, strip, block_size, head_dim,
+        ScoreStripFor<Stored, kMaxRegisterRows>(n)(scratch.q + r, rows, strip, next, block_size,
+                                                   head_dim,
                                                    scratch.scores + r * kKvTileTokens + t);
       }
     }
@@ -243,8 +267,8 @@ void Attend(const AttentionProblem& problem, const AttentionTask& task, const Sc
     const auto add_values = [&](size_t first, size_t last, size_t begin, size_t end) {
       for (size_t r = first; r < last && begin < end; r += kMaxRegisterRows) {
         const size_t n = std::min(kMaxRegisterRows, last - r);
-        AddValuesFor<Stored, kMaxRegisterRows>(n)(scratch.scores + r * kKvTileTokens, v, block_size,
-                                                  head_dim, begin, end, padded_dim,
+        AddValuesFor<Stored, kMaxRegisterRows>(n)(scratch.scores + r * kKvTileTokens, v, v_next,
+                                                  block_size, head_dim, begin, end, padded_dim,
                                                   scratch.sums + r * padded_dim);
       }
     };

@@ -98,43 +98,52 @@ void Collect(const LogitsRow& row, int64_t first_id, const float* group_max, flo
   }
 }
 
-// The upper halves of the 64-bit products a * b.
-HWY_INLINE VecU32 MulHigh(VecU32 a, VecU32 b) {
-  const U32 d;
 #if HWY_TARGET == HWY_SCALAR
-  return hn::Set(d, static_cast<uint32_t>(uint64_t{hn::GetLane(a)} * hn::GetLane(b) >> 32));
+HWY_INLINE VecU32 PhiloxWords(uint64_t seed, VecU32 c0, uint32_t index, uint32_t choice) {
+  return hn::Set(U32(), PhiloxFirstWord(seed, hn::GetLane(c0), index, choice));
+}
 #else
-  const hn::RepartitionToWide<U32> d64;
-  const auto even = hn::MulEven(a, b);
-  const auto odd = hn::MulEven(hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(d64, a))),
-                               hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(d64, b))));
-  return hn::OddEven(hn::BitCast(d, odd), hn::BitCast(d, hn::ShiftRight<32>(even)));
-#endif
+using U64 = hn::RepartitionToWide<U32>;
+using VecU64 = hn::Vec<U64>;
+
+// Products of the lower halves of 64-bit lanes.
+HWY_INLINE VecU64 MulLowHalves(VecU64 a, VecU64 b) {
+  return hn::MulEven(hn::BitCast(U32(), a), hn::BitCast(U32(), b));
 }
 
-HWY_INLINE VecU32 PhiloxWords(uint64_t seed, VecU32 c0, uint32_t index, uint32_t choice) {
-  const U32 d;
-  auto c1 = hn::Set(d, index);
-  auto c2 = hn::Set(d, choice);
+// The first words for the lower halves of c0. Each word of the state is the lower half of a 64-bit
+// lane, so that a product's two halves need no regrouping; upper halves are never looked at.
+HWY_INLINE VecU64 PhiloxLowHalves(uint64_t seed, VecU64 c0, uint32_t index, uint32_t choice) {
+  const U64 d;
+  auto c1 = hn::Set(d, uint64_t{index});
+  auto c2 = hn::Set(d, uint64_t{choice});
   auto c3 = hn::Zero(d);
   auto key0 = static_cast<uint32_t>(seed);
   auto key1 = static_cast<uint32_t>(seed >> 32);
-  const auto multiplier0 = hn::Set(d, kPhiloxMultiplier0);
-  const auto multiplier1 = hn::Set(d, kPhiloxMultiplier1);
+  const auto multiplier0 = hn::Set(d, uint64_t{kPhiloxMultiplier0});
+  const auto multiplier1 = hn::Set(d, uint64_t{kPhiloxMultiplier1});
   for (int round = 0; round < kPhiloxRounds; ++round) {
-    const auto high0 = MulHigh(c0, multiplier0);
-    const auto low0 = hn::Mul(c0, multiplier0);
-    const auto high1 = MulHigh(c2, multiplier1);
-    const auto low1 = hn::Mul(c2, multiplier1);
-    c0 = hn::Xor(hn::Xor(high1, c1), hn::Set(d, key0));
-    c1 = low1;
-    c2 = hn::Xor(hn::Xor(high0, c3), hn::Set(d, key1));
-    c3 = low0;
+    const auto product0 = MulLowHalves(c0, multiplier0);
+    const auto product1 = MulLowHalves(c2, multiplier1);
+    c0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product1), c1), hn::Set(d, uint64_t{key0}));
+    c1 = product1;
+    c2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product0), c3), hn::Set(d, uint64_t{key1}));
+    c3 = product0;
     key0 += kPhiloxWeyl0;
     key1 += kPhiloxWeyl1;
   }
   return c0;
 }
+
+HWY_INLINE VecU32 PhiloxWords(uint64_t seed, VecU32 c0, uint32_t index, uint32_t choice) {
+  const U32 d;
+  const U64 d64;
+  const auto pairs = hn::BitCast(d64, c0);
+  const auto even = PhiloxLowHalves(seed, pairs, index, choice);
+  const auto odd = PhiloxLowHalves(seed, hn::ShiftRight<32>(pairs), index, choice);
+  return hn::OddEven(hn::BitCast(d, hn::ShiftLeft<32>(odd)), hn::BitCast(d, even));
+}
+#endif
 
 HWY_INLINE VecF32 TwoAtanh(VecF32 s) {
   const F32 d;
@@ -166,6 +175,18 @@ HWY_INLINE VecF32 LogOfParts(const LogParts& parts) {
   return hn::Add(hn::Mul(parts.exponent, hn::Set(F32(), kLog2)), TwoAtanh(parts.s));
 }
 
+// At least GumbelOfWord, from the word's leading zeros alone: g <= -log(v), and v >= 2^(j + 1 - 32)
+// where w / 2 has the exponent j (w < 2 counts as j = -2, for v >= 2^-33). The factor is enough
+// above log 2 to cover the variate's own rounding and the conversion's.
+HWY_INLINE VecF32 GumbelBound(VecU32 w) {
+  const F32 d;
+  const hn::RebindToSigned<F32> di;
+  const auto half = hn::ConvertTo(d, hn::BitCast(di, hn::ShiftRight<1>(w)));
+  const auto bits = hn::BitCast(di, hn::Max(half, hn::Set(d, 0.25f)));
+  const auto exponent = hn::ConvertTo(d, hn::ShiftRight<23>(bits));
+  return hn::Mul(hn::Sub(hn::Set(d, 127.0f + 31.0f), exponent), hn::Set(d, 0.6932f));
+}
+
 // GumbelOfWord on every lane.
 HWY_INLINE VecF32 GumbelOfWords(VecU32 w) {
   const F32 d;
@@ -189,8 +210,9 @@ void GumbelArgmax(const LogitsRow& row, int64_t first_id, const CandidateTask& t
                   CandidateResult& result) {
   const F32 d;
   const U32 du;
-  auto best_score = MinusInfinity();
+  auto best_score = MinusInfinity();  // of the columns that a lane has seen
   auto best_column = hn::Zero(du);
+  auto best = MinusInfinity();  // of all columns so far; a later one must exceed it
   const auto inv_temperature = hn::Set(d, task.inv_temperature);
   for (int64_t c = 0; c < row.num_columns; c += kLanes) {
     const auto logits = LoadLogits(row, c);
@@ -198,18 +220,21 @@ void GumbelArgmax(const LogitsRow& row, int64_t first_id, const CandidateTask& t
     const auto allowed = hn::And(
         hn::And(hn::Ge(logits, hn::Set(d, task.min_logit)), hn::Gt(logits, MinusInfinity())),
         hn::Lt(logits, hn::Set(d, kInfinity)));
-    // Most logits could not win even with the largest variate.
-    const auto can_win =
-        hn::And(allowed, hn::Gt(hn::Add(scaled, hn::Set(d, kMaxGumbel)), best_score));
-    if (hn::AllFalse(d, can_win)) continue;
+    // Most columns could not win even with the largest variate, and of the others most not with a
+    // variate of their word's size: only few need the logarithms.
+    const auto may_win = hn::And(allowed, hn::Gt(hn::Add(scaled, hn::Set(d, kMaxGumbel)), best));
+    if (hn::AllFalse(d, may_win)) continue;
     const auto columns = hn::Iota(du, static_cast<uint32_t>(c));
     const auto ids = hn::Add(columns, hn::Set(du, static_cast<uint32_t>(first_id)));
-    const auto score =
-        hn::Add(scaled, GumbelOfWords(PhiloxWords(task.seed, ids, task.index, task.choice)));
+    const auto words = PhiloxWords(task.seed, ids, task.index, task.choice);
+    const auto can_win = hn::And(may_win, hn::Gt(hn::Add(scaled, GumbelBound(words)), best));
+    if (hn::AllFalse(d, can_win)) continue;
+    const auto score = hn::Add(scaled, GumbelOfWords(words));
     const auto wins = hn::And(can_win, hn::Gt(score, best_score));
     best_score = hn::IfThenElse(wins, score, best_score);
     best_column =
         hn::BitCast(du, hn::IfThenElse(wins, hn::BitCast(d, columns), hn::BitCast(d, best_column)));
+    best = hn::MaxOfLanes(d, best_score);
   }
   alignas(64) float scores[kLanes];
   alignas(64) uint32_t columns[kLanes];
@@ -217,17 +242,17 @@ void GumbelArgmax(const LogitsRow& row, int64_t first_id, const CandidateTask& t
   hn::Store(best_column, du, columns);
   result.gumbel = Candidate{};
   result.gumbel_score = -std::numeric_limits<double>::infinity();
-  size_t best = kLanes;
+  size_t winner = kLanes;
   for (size_t i = 0; i < kLanes; ++i) {
     if (scores[i] == -kInfinity) continue;
-    if (best == kLanes || scores[i] > scores[best] ||
-        (scores[i] == scores[best] && columns[i] < columns[best])) {
-      best = i;
+    if (winner == kLanes || scores[i] > scores[winner] ||
+        (scores[i] == scores[winner] && columns[i] < columns[winner])) {
+      winner = i;
     }
   }
-  if (best == kLanes) return;
-  result.gumbel = {static_cast<int32_t>(first_id + columns[best]), row.logits[columns[best]]};
-  result.gumbel_score = static_cast<double>(scores[best]);
+  if (winner == kLanes) return;
+  result.gumbel = {static_cast<int32_t>(first_id + columns[winner]), row.logits[columns[winner]]};
+  result.gumbel_score = static_cast<double>(scores[winner]);
 }
 
 }  // namespace HWY_NAMESPACE
