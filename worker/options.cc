@@ -1,0 +1,183 @@
+#include "worker/options.h"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+#include "app/yaml_config.h"
+#include "kernels/backend_factory.h"
+
+namespace phalanx {
+namespace {
+
+constexpr int kUsageError = 2;
+constexpr int64_t kMostSeqs = 4096;
+constexpr int64_t kMostTokens = 65536;
+
+// Every rank parses the same command line; one is enough to say what is wrong with it.
+bool IsSpokesman() {
+  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  return rank == nullptr || std::strcmp(rank, "0") == 0;
+}
+
+// A flag whose value is a count with an optional suffix.
+void AddCount(CLI::App& app, const std::string& flag, int64_t least, int64_t most,
+              const std::function<void(int64_t)>& set, const std::string& help) {
+  app.add_option_function<std::string>(
+         flag,
+         [=](const std::string& text) {
+           const StatusOr<int64_t> value = ParseCount(flag, text);
+           if (!value.ok()) throw CLI::ValidationError(value.status().message());
+           if (*value < least || *value > most) {
+             throw CLI::ValidationError(
+                 InvalidField(flag, text, fmt::format("{} to {}", least, most)).message());
+           }
+           set(*value);
+         },
+         help)
+      ->type_name("COUNT");
+}
+
+template <typename T>
+void AddChoice(CLI::App& app, const std::string& flag, T& value,
+               const std::vector<std::pair<std::string, T>>& choices, const std::string& help) {
+  std::vector<std::string> names;
+  for (const auto& choice : choices) names.push_back(choice.first);
+  app.add_option_function<std::string>(
+         flag,
+         [&value, choices](const std::string& text) {
+           for (const auto& [name, choice] : choices) {
+             if (name == text) value = choice;
+           }
+         },
+         help)
+      ->check(CLI::IsMember(names))
+      ->default_str(names.front());
+}
+
+void AddFlags(CLI::App& app, WorkerOptions& options) {
+  GroupOptions& group = options.group;
+  constexpr int64_t kMostBytes = std::numeric_limits<int64_t>::max();
+  app.add_option("--model,model", group.model,
+                 "the model's folder, or a hub id that lies in the Hugging Face cache")
+      ->required();
+  AddChoice<LoadFormat>(app, "--load-format", group.load_format,
+                        {{"auto", LoadFormat::kSafetensors},
+                         {"safetensors", LoadFormat::kSafetensors},
+                         {"dummy", LoadFormat::kDummy}},
+                        "where weights come from; dummy makes random ones of the config's shape");
+  app.add_option("--seed", group.dummy_seed, "seed of dummy weights")->capture_default_str();
+  app.add_option("--device", group.device, "what computes")
+      ->check(CLI::IsMember({"cpu"}))
+      ->capture_default_str();
+  app.add_option("--threads", group.threads,
+                 "compute threads of a rank; 0: an even share of the host's CPUs")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_option("--cpu-isa", group.cpu_isa,
+                 "instruction set; default: the best that every rank has")
+      ->check(CLI::IsMember(AvailableCpuIsas()));
+  app.add_option("--dtype", "dtype of activations; auto is float32 on CPUs")
+      ->check(CLI::IsMember({"auto", "float32"}))
+      ->default_str("auto");
+  AddChoice<DType>(app, "--kv-cache-dtype", group.kv_cache_dtype,
+                   {{"auto", DType::kF32}, {"float32", DType::kF32}, {"bfloat16", DType::kBF16}},
+                   "dtype of the KV cache; auto is float32 on CPUs");
+  AddCount(
+      app, "--max-model-len", 1, std::numeric_limits<int32_t>::max(),
+      [&group](int64_t n) { group.max_model_len = static_cast<int32_t>(n); },
+      "longest sequence, prompt and output, e.g. 4096 or 32k; default: what the model reaches "
+      "and the KV pool holds");
+  AddCount(
+      app, "--max-num-seqs", 1, kMostSeqs,
+      [&group](int64_t n) { group.max_num_seqs = static_cast<int32_t>(n); },
+      "sequences that run at once [64]");
+  AddCount(
+      app, "--max-num-batched-tokens", 1, kMostTokens,
+      [&group](int64_t n) { group.max_num_batched_tokens = static_cast<int32_t>(n); },
+      "tokens of one step; default: what the model computes in about 150 ms");
+  AddCount(
+      app, "--block-size", 1, 1024,
+      [&group](int64_t n) { group.block_size = static_cast<int32_t>(n); },
+      "tokens of one KV block: 16, 32 or 64 [16]");
+  AddCount(
+      app, "--kv-cache-memory-bytes", 1, kMostBytes,
+      [&group](int64_t n) { group.kv_cache_memory_bytes = n; },
+      "KV pool of one rank, e.g. 512M; default: 40 % of the available memory, at most 4 GiB, "
+      "shared by the ranks of the host");
+  app.add_option("--gpu-memory-utilization", group.memory_fraction,
+                 "fraction of the memory for weights and KV pool; on CPUs, of the host's")
+      ->check(CLI::Range(0.01, 1.0))
+      ->excludes("--kv-cache-memory-bytes");
+  app.add_flag_function(
+      "--enable-prefix-caching,!--no-enable-prefix-caching",
+      [&group](int64_t count) {
+        group.prefix_caching = count > 0 ? PrefixCaching::kOn : PrefixCaching::kOff;
+      },
+      "reuse KV blocks of equal prefixes [on]");
+  AddChoice<SchedulingPolicy>(
+      app, "--scheduling-policy", group.policy,
+      {{"fcfs", SchedulingPolicy::kFcfs}, {"priority", SchedulingPolicy::kPriority}},
+      "who runs first");
+  app.add_option("--tensor-parallel-size", options.tensor_parallel_size,
+                 "refused unless it is the number of ranks that mpirun started")
+      ->check(CLI::Range(1, 1 << 16));
+  AddChoice<CommunicatorKind>(app, "--communicator", options.communicator,
+                              {{"auto", CommunicatorKind::kAuto},
+                               {"shm", CommunicatorKind::kSharedMemory},
+                               {"mpi", CommunicatorKind::kMpi}},
+                              "how ranks talk; auto is shared memory on one host");
+  app.add_option("--engine", options.engine, "the coordinator's Unix socket")->required();
+  app.add_option("--log-level", options.log_level, "least severity that is logged")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "critical", "off"}))
+      ->capture_default_str();
+  AddChoice<LogFormat>(app, "--log-format", options.log_format,
+                       {{"text", LogFormat::kText}, {"json", LogFormat::kJson}},
+                       "text or json, a line each");
+}
+
+}  // namespace
+
+StatusOr<int64_t> ParseCount(std::string_view flag, std::string_view text) {
+  constexpr std::string_view kAllowed =
+      "a number such as 4096, 32k (32000) or 32K (32768), also m, M, g, G";
+  const auto refuse = [&] { return InvalidField(flag, text, kAllowed); };
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || !std::isfinite(number)) return refuse();
+  const std::string_view suffix(end, static_cast<size_t>(text.data() + text.size() - end));
+  double unit = 1;
+  if (!suffix.empty()) {
+    constexpr std::string_view kSuffixes = "kKmMgG";
+    constexpr double kUnits[] = {1e3, 0x1p10, 1e6, 0x1p20, 1e9, 0x1p30};
+    const size_t at = kSuffixes.find(suffix);
+    if (suffix.size() != 1 || at == std::string_view::npos) return refuse();
+    unit = kUnits[at];
+  }
+  const double value = number * unit;
+  if (value != std::floor(value) || std::abs(value) > 0x1p53) return refuse();
+  return static_cast<int64_t>(value);
+}
+
+std::variant<WorkerOptions, ExitCode> ParseOptions(int argc, const char* const* argv) {
+  WorkerOptions options;
+  CLI::App app("Phalanx worker: one rank of the group that mpirun starts.", "worker");
+  app.set_version_flag("--version", std::string("phalanx worker ") + PHALANX_VERSION);
+  AddYamlConfig(&app);
+  AddFlags(app, options);
+  options.group.version = PHALANX_VERSION;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return ExitCode{app.exit(error)};
+    if (IsSpokesman()) std::fprintf(stderr, "worker: %s\n", error.what());
+    return ExitCode{kUsageError};
+  }
+  return options;
+}
+
+}  // namespace phalanx
