@@ -1,6 +1,7 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
+#include <deque>
 #include <limits>
 #include <mutex>
 #include <unordered_map>
@@ -22,18 +23,29 @@ namespace {
 // The tokens by id and by spelling.
 class Vocabulary {
  public:
-  Vocabulary(const TokenizerSpec& spec, const ByteAlphabet& alphabet) {
+  // `decoded_as[i]` is what spec.added_tokens[i] decodes to.
+  Vocabulary(const TokenizerSpec& spec, const std::vector<std::string>& decoded_as,
+             const ByteAlphabet& alphabet) {
     int32_t max_id = 0;
     for (const auto& [spelling, id] : spec.vocab) max_id = std::max(max_id, id);
     for (const AddedToken& token : spec.added_tokens) max_id = std::max(max_id, token.id);
     tokens_.resize(static_cast<size_t>(max_id) + 1);
     for (const auto& [spelling, id] : spec.vocab) Add(id, spelling, alphabet);
-    for (const AddedToken& token : spec.added_tokens) {
-      Add(token.id, token.content, alphabet);
-      tokens_[static_cast<size_t>(token.id)].is_special = token.special;
+    for (size_t i = 0; i < spec.added_tokens.size(); ++i) {
+      const AddedToken& token = spec.added_tokens[i];
+      Add(token.id, decoded_as[i], alphabet);
+      // Hugging Face looks a token's decoded form up among the special tokens.
+      tokens_[static_cast<size_t>(token.id)].is_special =
+          token.special && decoded_as[i] == token.content;
     }
     for (size_t id = 0; id < tokens_.size(); ++id) {
       if (tokens_[id].is_known) ids_.emplace(tokens_[id].spelling, static_cast<int32_t>(id));
+    }
+    for (size_t i = 0; i < spec.added_tokens.size(); ++i) {
+      if (decoded_as[i] == spec.added_tokens[i].content) continue;
+      const auto decoded = ids_.find(decoded_as[i]);
+      if (decoded != ids_.end() && decoded->second == spec.added_tokens[i].id) ids_.erase(decoded);
+      ids_.emplace(contents_.emplace_back(spec.added_tokens[i].content), spec.added_tokens[i].id);
     }
   }
 
@@ -67,8 +79,9 @@ class Vocabulary {
     token.is_known = true;
   }
 
-  std::vector<Token> tokens_;                          // by id
-  std::unordered_map<std::string_view, int32_t> ids_;  // views into tokens_
+  std::vector<Token> tokens_;         // by id
+  std::deque<std::string> contents_;  // of added tokens that decode to another form
+  std::unordered_map<std::string_view, int32_t> ids_;  // views into tokens_ and contents_
 };
 
 BpeConfig MakeBpeConfig(TokenizerSpec* spec, const Vocabulary& vocabulary,
@@ -128,7 +141,7 @@ class ByteLevelTokenizer final : public Tokenizer {
         normalized_matcher_(MakeMatcher(spec, MatchIn::kNormalizedText)),
         prefix_ids_(std::move(spec.prefix_ids)),
         suffix_ids_(std::move(spec.suffix_ids)),
-        vocabulary_(spec, alphabet_),
+        vocabulary_(spec, DecodedForms(spec), alphabet_),
         bpe_(MakeBpeConfig(&spec, vocabulary_, alphabet_)) {
     const auto find = [&](const std::optional<std::string>& token) {
       return token ? vocabulary_.Find(*token) : std::nullopt;
@@ -213,18 +226,27 @@ class ByteLevelTokenizer final : public Tokenizer {
  private:
   enum class MatchIn { kRawText, kNormalizedText };
 
+  // What an added token is looked for as, and what it decodes to.
+  std::string FormOf(const AddedToken& token) const {
+    if (!token.normalized || normalization_ == Normalization::kNone) return token.content;
+    std::string form;
+    nfc_.Append(token.content, &form);
+    return form;
+  }
+
+  std::vector<std::string> DecodedForms(const TokenizerSpec& spec) const {
+    std::vector<std::string> forms;
+    for (const AddedToken& token : spec.added_tokens) forms.push_back(FormOf(token));
+    return forms;
+  }
+
   AddedTokenMatcher MakeMatcher(const TokenizerSpec& spec, MatchIn where) const {
     std::vector<AddedToken> tokens;
     std::vector<std::string> contents;
     for (const AddedToken& token : spec.added_tokens) {
       if (token.normalized != (where == MatchIn::kNormalizedText)) continue;
       tokens.push_back(token);
-      contents.emplace_back();
-      if (token.normalized && normalization_ == Normalization::kNfc) {
-        nfc_.Append(token.content, &contents.back());
-      } else {
-        contents.back() = token.content;
-      }
+      contents.push_back(FormOf(token));
     }
     return {std::move(tokens), contents, classes_};
   }
