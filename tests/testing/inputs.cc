@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "kernels/backend_factory.h"
 
@@ -50,7 +49,8 @@ RandomWeight MakeWeight(int64_t out_features, int64_t in_features, DType dtype,
   weight.values = RandomFloats(n, generator, deviation);
   weight.stored.resize(static_cast<size_t>(n) * SizeInBytes(dtype));
   if (dtype == DType::kF32) {
-    std::memcpy(weight.stored.data(), weight.values.data(), weight.stored.size());
+    std::copy_n(reinterpret_cast<const std::byte*>(weight.values.data()), weight.stored.size(),
+                weight.stored.data());
     return weight;
   }
   auto* halves = reinterpret_cast<uint16_t*>(weight.stored.data());
