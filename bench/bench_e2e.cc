@@ -1,0 +1,203 @@
+// mpirun -np N bench_e2e --model DIR [--load-format dummy] --prompt-tokens P --output-tokens T
+// --batch B --threads K --json
+//
+// The real engine, without the network. fraction_of_read_limit = bytes that a decode step must read
+// (layers, LM head, KV; not an untied embedding table) / step time / read bandwidth; the bandwidth
+// is probed by all ranks at once between stretches of decode steps, and the fraction is the median
+// of the stretches' ratios. fraction_of_fma_peak counts executed FLOP of the prefill.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "bench/e2e_run.h"
+#include "kernels/backend_factory.h"
+#include "parallel/mpi_factory.h"
+#include "worker/host.h"
+
+namespace phalanx {
+namespace {
+
+constexpr size_t kProbeBytes = size_t{512} << 20;  // of one rank, far beyond the caches
+
+struct BenchOptions {
+  GroupOptions group;
+  E2eShape shape;
+  int rounds = 3;
+  bool json = false;
+};
+
+// FLOP and bytes of a model, from its shape.
+struct Costs {
+  double layer_weights = 0;    // elements of all layers
+  double head_weights = 0;     // elements of the LM head
+  double weight_bytes = 0;     // bytes of one element
+  double attention_width = 0;  // num_layers * num_heads * head_dim
+  double kv_token_bytes = 0;   // K and V of one token, all layers
+
+  explicit Costs(const Qwen2Config& config, DType kv_dtype) {
+    const auto qkvo = static_cast<double>(config.hidden_size * config.head_dim *
+                                          (2 * config.num_heads + 2 * config.num_kv_heads));
+    const auto mlp = static_cast<double>(3 * config.hidden_size * config.intermediate_size);
+    layer_weights = static_cast<double>(config.num_layers) * (qkvo + mlp);
+    head_weights = static_cast<double>(config.vocab_size * config.hidden_size);
+    weight_bytes = static_cast<double>(SizeInBytes(config.dtype));
+    attention_width = static_cast<double>(config.num_layers * config.num_heads * config.head_dim);
+    kv_token_bytes =
+        static_cast<double>(2 * config.num_layers * config.num_kv_heads * config.head_dim) *
+        static_cast<double>(SizeInBytes(kv_dtype));
+  }
+  double PrefillFlop(const E2eShape& shape) const {
+    const double tokens = shape.prompt_tokens;
+    const double pairs = tokens * (tokens + 1) / 2;  // causal
+    return shape.batch *
+           (2 * layer_weights * tokens + 2 * head_weights + 4 * attention_width * pairs);
+  }
+  double DecodeBytes(const E2eShape& shape) const {
+    const double context = shape.prompt_tokens + shape.output_tokens / 2.0;
+    return (layer_weights + head_weights) * weight_bytes + shape.batch * context * kv_token_bytes;
+  }
+};
+
+nlohmann::ordered_json Report(const BenchOptions& options, const Group& group, int ranks,
+                              const std::vector<E2eRound>& rounds, double fma_peak) {
+  const Costs costs(group.model->config(), options.group.kv_cache_dtype);
+  std::vector<double> prefill_s, step_s, bandwidth, fraction;
+  double comm_s = 0, all_s = 0, prefill_comm_s = 0, prefill_all_s = 0;
+  for (const E2eRound& round : rounds) {
+    prefill_s.push_back(round.prefill_s);
+    prefill_comm_s += round.prefill_comm_s;
+    prefill_all_s += round.prefill_s;
+    comm_s += round.decode_comm_s;
+    for (const double step : round.step_s) all_s += step;
+    step_s.insert(step_s.end(), round.step_s.begin(), round.step_s.end());
+    for (size_t i = 0; i < round.probe_gb_per_s.size(); ++i) {
+      bandwidth.push_back(round.probe_gb_per_s[i]);
+      fraction.push_back(costs.DecodeBytes(options.shape) / round.stretch_step_s[i] /
+                         (round.probe_gb_per_s[i] * 1e9));
+    }
+  }
+  const double prefill = Median(prefill_s), step = Median(step_s);
+  return {
+      {"model", options.group.model},
+      {"isa", group.backend->isa()},
+      {"ranks", ranks},
+      {"threads", group.threads},
+      {"oversubscribed", group.is_oversubscribed},
+      {"prompt_tokens", options.shape.prompt_tokens},
+      {"output_tokens", options.shape.output_tokens},
+      {"batch", options.shape.batch},
+      {"prefill_tokens_per_s", options.shape.batch * options.shape.prompt_tokens / prefill},
+      {"prefill_gflop_per_s", costs.PrefillFlop(options.shape) / prefill * 1e-9},
+      {"fma_peak_gflop_per_s", fma_peak},
+      {"fraction_of_fma_peak", costs.PrefillFlop(options.shape) / prefill * 1e-9 / fma_peak},
+      {"decode_tokens_per_s", options.shape.batch / step},
+      {"decode_step_ms", step * 1e3},
+      {"decode_bytes", costs.DecodeBytes(options.shape)},
+      {"read_bandwidth_gb_per_s", Median(bandwidth)},
+      {"fraction_of_read_limit", Median(fraction)},
+      {"all_reduce_share", all_s > 0 ? comm_s / all_s : 0.0},
+      {"prefill_all_reduce_share", prefill_all_s > 0 ? prefill_comm_s / prefill_all_s : 0.0},
+      {"load_s", group.load_s},
+      {"kv_pool_mb", static_cast<double>(group.kv_bytes) * ranks * 1e-6},
+      {"weights_mb", (costs.layer_weights + costs.head_weights) * costs.weight_bytes * 1e-6},
+  };
+}
+
+void Print(const nlohmann::ordered_json& report, bool json) {
+  if (json) {
+    fmt::print("{}\n", report.dump());
+    return;
+  }
+  for (const auto& [name, value] : report.items()) {
+    fmt::print("{:<26} {}\n", name,
+               value.is_number_float() ? fmt::format("{:.4g}", value.get<double>())
+               : value.is_string()     ? value.get<std::string>()
+                                       : value.dump());
+  }
+}
+
+Status Run(const BenchOptions& options, Communicator& communicator) {
+  PHALANX_ASSIGN_OR_RETURN(const Group group, StartGroup(options.group, communicator));
+  // A first, short round touches every weight. Peaks of memory are read before the probe's buffer
+  // comes.
+  PHALANX_ASSIGN_OR_RETURN(const double loaded_kib,
+                           SumOverRanks(communicator, static_cast<double>(ProcessMemoryKib(
+                                                          "/proc/self/smaps_rollup", "Pss"))));
+  ReadBandwidthProbe small(group.threads, size_t{1} << 20);
+  PHALANX_RETURN_IF_ERROR(RunRound(options.shape, 1, *group.engine, communicator, small).status());
+  PHALANX_ASSIGN_OR_RETURN(const double peak_kib,
+                           SumOverRanks(communicator, static_cast<double>(ProcessMemoryKib(
+                                                          "/proc/self/status", "VmHWM"))));
+  PHALANX_ASSIGN_OR_RETURN(const double pss_kib,
+                           SumOverRanks(communicator, static_cast<double>(ProcessMemoryKib(
+                                                          "/proc/self/smaps_rollup", "Pss"))));
+  ReadBandwidthProbe probe(group.threads, kProbeBytes);
+  PHALANX_RETURN_IF_ERROR(communicator.Barrier());
+  PHALANX_ASSIGN_OR_RETURN(const double fma_peak,
+                           SumOverRanks(communicator, MeasureFmaPeak(group.threads)));
+  std::vector<E2eRound> rounds;
+  for (int i = 0; i < options.rounds; ++i) {
+    const auto id = static_cast<uint64_t>(1 + (i + 1) * options.shape.batch);
+    PHALANX_ASSIGN_OR_RETURN(E2eRound round,
+                             RunRound(options.shape, id, *group.engine, communicator, probe));
+    rounds.push_back(std::move(round));
+  }
+  if (communicator.rank() != 0) return OkStatus();
+  auto report = Report(options, group, communicator.size(), rounds, fma_peak);
+  report["peak_rss_mb"] = peak_kib * 1024e-6;
+  report["pss_mb"] = pss_kib * 1024e-6;
+  report["pss_after_load_mb"] = loaded_kib * 1024e-6;
+  Print(report, options.json);
+  return OkStatus();
+}
+
+void AddFlags(CLI::App& app, BenchOptions& options) {
+  GroupOptions& group = options.group;
+  app.add_option("--model,model", group.model,
+                 "folder with a config.json, and weights unless dummy")
+      ->required();
+  app.add_option_function<std::string>(
+         "--load-format",
+         [&group](const std::string& text) {
+           group.load_format = text == "dummy" ? LoadFormat::kDummy : LoadFormat::kSafetensors;
+         })
+      ->check(CLI::IsMember({"auto", "safetensors", "dummy"}));
+  app.add_option("--prompt-tokens", options.shape.prompt_tokens)->check(CLI::Range(1, 1 << 20));
+  app.add_option("--output-tokens", options.shape.output_tokens,
+                 "at least 2; the first is prefill's")
+      ->check(CLI::Range(2, 1 << 20));
+  app.add_option("--batch", options.shape.batch)->check(CLI::Range(1, 4096));
+  app.add_option("--threads", group.threads, "of one rank; 0: an even share of the CPUs");
+  app.add_option("--cpu-isa", group.cpu_isa)->check(CLI::IsMember(AvailableCpuIsas()));
+  app.add_option("--max-num-batched-tokens", group.max_num_batched_tokens, "default 512");
+  app.add_option("--rounds", options.rounds, "measured rounds; medians are reported")
+      ->check(CLI::Range(1, 100));
+  app.add_flag("--json", options.json, "one JSON object instead of a table");
+}
+
+int Main(int argc, char** argv) {
+  BenchOptions options;
+  options.group.max_num_batched_tokens = 512;
+  options.group.prefix_caching = PrefixCaching::kOff;
+  CLI::App app("End-to-end benchmark of one rank group.", "bench_e2e");
+  AddFlags(app, options);
+  CLI11_PARSE(app, argc, argv);
+  options.group.version = PHALANX_VERSION;
+  options.group.max_num_seqs = options.shape.batch;
+  options.group.max_model_len = options.shape.prompt_tokens + options.shape.output_tokens;
+  auto communicator =
+      CreateMpiCommunicator({.threads_per_rank = std::max(1, options.group.threads)});
+  const Status status = communicator.ok() ? Run(options, **communicator) : communicator.status();
+  if (status.ok()) return 0;
+  fmt::print(stderr, "bench_e2e: {}\n", status.ToString());
+  if (communicator.ok()) (*communicator)->Abort(status);
+  return 1;
+}
+
+}  // namespace
+}  // namespace phalanx
+
+int main(int argc, char** argv) { return phalanx::Main(argc, argv); }
