@@ -1,4 +1,5 @@
-// Rank 0's side of the engine channel: registers with the coordinator, takes its requests and reports tokens.
+// Rank 0's side of the engine channel: registers with the coordinator, takes its requests and
+// reports tokens.
 #pragma once
 
 #include <atomic>
@@ -22,8 +23,9 @@ struct EngineChannelOptions {
   PlanLimits limits;
 };
 
-// Runs until the coordinator has drained the group or `stop_requested` is set and admitted requests are done (OK), or until the
-// channel or the group breaks. Lets the other ranks go before it returns. Rank 0 only.
+// Runs until the coordinator has drained the group or `stop_requested` is set and admitted requests
+// are done (OK), or until the channel or the group breaks. Lets the other ranks go before it
+// returns. Rank 0 only.
 Status ServeEngine(const EngineChannelOptions& options, Engine& engine,
                    const std::atomic<bool>& stop_requested);
 

@@ -1,0 +1,182 @@
+#include "worker/engine_channel.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "worker/engine_stream.h"
+#include "worker/engine_wire.h"
+
+namespace phalanx {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kStatsWhileBusy{500};
+constexpr std::chrono::milliseconds kIdlePulse{1000};  // heartbeat and statistics
+// A signal cannot wake the wait for commands, so it is this short.
+constexpr std::chrono::nanoseconds kLongestNap = std::chrono::milliseconds(100);
+
+class ServiceLoop {
+ public:
+  ServiceLoop(Engine& engine, EngineStream& channel, const std::atomic<bool>& stop_requested)
+      : engine_(engine), channel_(channel), stop_requested_(stop_requested) {}
+
+  Status Run() {
+    PHALANX_RETURN_IF_ERROR(SendStats());
+    for (;;) {
+      PHALANX_RETURN_IF_ERROR(HandleCommands());
+      if (!engine_.HasWork()) {
+        if (is_draining_) return OkStatus();
+        if (channel_.is_closed()) {
+          return UnavailableError("the coordinator closed the engine channel");
+        }
+        PHALANX_RETURN_IF_ERROR(Pulse());
+        continue;
+      }
+      if (channel_.is_closed()) {
+        return UnavailableError("the coordinator closed the engine channel");
+      }
+      PHALANX_RETURN_IF_ERROR(StepOnce());
+    }
+  }
+  bool engine_failed() const { return engine_failed_; }
+
+ private:
+  Status HandleCommands() {
+    std::chrono::nanoseconds patience{0};
+    if (!engine_.HasWork() && !is_draining_) {
+      patience = std::min(kLongestNap, last_pulse_ + kIdlePulse - Clock::now());
+    }
+    internal::StepOutput outputs;
+    for (internal::EngineCommand& command : channel_.Take(patience)) {
+      switch (command.command_case()) {
+        case internal::EngineCommand::kSubmit:
+          Submit(std::move(*command.mutable_submit()), outputs);
+          break;
+        case internal::EngineCommand::kCancel:
+          Cancel(command.cancel().request(), outputs);
+          break;
+        case internal::EngineCommand::kDrain:
+          Drain();
+          break;
+        default:
+          spdlog::warn("unknown command {} from the coordinator",
+                       static_cast<int>(command.command_case()));
+      }
+    }
+    if (stop_requested_) Drain();
+    return SendOutputs(std::move(outputs));
+  }
+
+  void Drain() {
+    if (!is_draining_) spdlog::info("draining: finishing what is admitted");
+    is_draining_ = true;
+  }
+
+  void Submit(internal::Submit submit, internal::StepOutput& outputs) {
+    const uint64_t id = submit.request();
+    const Status status = is_draining_ ? UnavailableError("this worker group is draining")
+                                       : engine_.Submit(FromWire(std::move(submit)));
+    if (!status.ok()) *outputs.add_outputs() = ErrorOutput(id, status);
+  }
+
+  void Cancel(uint64_t id, internal::StepOutput& outputs) {
+    if (!engine_.Cancel(id)) return;
+    internal::RequestOutput& output = *outputs.add_outputs();
+    output.set_request(id);
+    output.set_finish(internal::ENGINE_FINISH_CANCELLED);
+  }
+
+  Status StepOnce() {
+    StatusOr<std::vector<EngineOutput>> step = engine_.Step();
+    if (!step.ok()) return EngineFailed(step.status());
+    internal::StepOutput outputs;
+    for (const EngineOutput& output : *step) *outputs.add_outputs() = ToWire(output);
+    PHALANX_RETURN_IF_ERROR(SendOutputs(std::move(outputs)));
+    return Clock::now() - last_stats_ >= kStatsWhileBusy ? SendStats() : OkStatus();
+  }
+
+  // Once a second while idle, so that every rank shows that it lives.
+  Status Pulse() {
+    const Clock::time_point now = Clock::now();
+    if (now - last_pulse_ < kIdlePulse) return OkStatus();
+    last_pulse_ = now;
+    const Status status = engine_.Heartbeat();
+    if (!status.ok()) return EngineFailed(status);
+    return SendStats();
+  }
+
+  Status SendOutputs(internal::StepOutput outputs) {
+    if (outputs.outputs().empty()) return OkStatus();
+    internal::EngineEvent event;
+    outputs.set_epoch(channel_.epoch());
+    *event.mutable_step() = std::move(outputs);
+    return channel_.Send(event);
+  }
+
+  Status SendStats() {
+    last_stats_ = Clock::now();
+    internal::EngineEvent event;
+    *event.mutable_stats() = ToWire(engine_.stats(), engine_.last_step());
+    return channel_.Send(event);
+  }
+
+  Status EngineFailed(const Status& status) {
+    engine_failed_ = true;
+    internal::EngineEvent event;
+    event.mutable_fatal()->set_message(status.message());
+    // A coordinator that is gone too changes nothing: the engine's error is the one that counts.
+    if (!channel_.Send(event).ok()) spdlog::warn("the coordinator could not be told");
+    return status;
+  }
+
+  Engine& engine_;
+  EngineStream& channel_;
+  const std::atomic<bool>& stop_requested_;
+  bool is_draining_ = false;
+  bool engine_failed_ = false;
+  Clock::time_point last_pulse_ = Clock::now();
+  Clock::time_point last_stats_{};
+};
+
+internal::Register Registration(const EngineChannelOptions& options) {
+  internal::Register registration;
+  registration.set_numerics_id(options.numerics_id);
+  registration.set_version(options.version);
+  registration.set_num_ranks(options.num_ranks);
+  registration.set_device(options.device);
+  registration.set_isa(options.isa);
+  registration.set_max_model_len(options.limits.max_model_len);
+  registration.set_vocab_size(options.limits.vocab_size);
+  registration.set_block_size(options.limits.block_size);
+  registration.set_num_blocks(options.limits.num_blocks);
+  registration.set_max_num_seqs(options.limits.max_num_seqs);
+  registration.set_max_num_batched_tokens(options.limits.max_num_tokens);
+  registration.set_dtype(options.dtype);
+  registration.set_pid(getpid());
+  return registration;
+}
+
+}  // namespace
+
+Status ServeEngine(const EngineChannelOptions& options, Engine& engine,
+                   const std::atomic<bool>& stop_requested) {
+  StatusOr<std::unique_ptr<EngineStream>> stream =
+      EngineStream::Dial({.socket_path = options.socket.string()}, Registration(options));
+  if (!stream.ok()) {
+    PHALANX_RETURN_IF_ERROR(engine.Shutdown());
+    return stream.status();
+  }
+  spdlog::info("serving epoch {}", (*stream)->epoch());
+  ServiceLoop loop(engine, **stream, stop_requested);
+  const Status status = loop.Run();
+  if (loop.engine_failed()) return status;
+  const Status shutdown = engine.Shutdown();
+  return status.ok() ? shutdown : status;
+}
+
+}  // namespace phalanx

@@ -1,0 +1,62 @@
+// Rank 0's end of the engine channel: dials the coordinator, registers, and turns the stream into a
+// queue of commands that wakes the step loop. Sends come from the step loop.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/base/status.h"
+#include "phalanx/internal/engine.grpc.pb.h"
+
+namespace phalanx {
+
+struct DialOptions {
+  std::string socket_path;  // the token lies in socket_path + ".token"
+  std::chrono::seconds patience{60};
+};
+
+class EngineStream {
+ public:
+  // Retries until the coordinator listens. UNAVAILABLE when patience ends, UNAUTHENTICATED and
+  // others where the coordinator refuses the registration, with its words.
+  static StatusOr<std::unique_ptr<EngineStream>> Dial(const DialOptions& options,
+                                                      internal::Register registration);
+  ~EngineStream();
+  EngineStream(const EngineStream&) = delete;
+  EngineStream& operator=(const EngineStream&) = delete;
+
+  uint64_t epoch() const { return epoch_; }
+
+  // What has come, in order; empty when `patience` has passed without anything. Returns at once
+  // where commands wait or the stream has ended.
+  std::vector<internal::EngineCommand> Take(std::chrono::nanoseconds patience);
+  // The coordinator is gone: no command will follow those taken.
+  bool is_closed() const;
+
+  Status Send(const internal::EngineEvent& event);
+
+ private:
+  EngineStream() = default;
+  Status Register(internal::Register registration);
+  void Read();
+
+  grpc::ClientContext context_;
+  std::unique_ptr<internal::EngineHub::Stub> stub_;
+  std::unique_ptr<grpc::ClientReaderWriter<internal::EngineEvent, internal::EngineCommand>> stream_;
+  uint64_t epoch_ = 0;
+  std::thread reader_;
+
+  mutable std::mutex mu_;
+  std::condition_variable arrived_;
+  std::vector<internal::EngineCommand> commands_;
+  bool closed_ = false;
+};
+
+}  // namespace phalanx

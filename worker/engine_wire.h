@@ -1,0 +1,17 @@
+// Between the engine's types and the messages of the engine channel.
+#pragma once
+
+#include "kernels/base/status.h"
+#include "phalanx/internal/engine.pb.h"
+#include "worker/engine.h"
+
+namespace phalanx {
+
+// Checks only what the conversion needs; the scheduler refuses the rest by field.
+EngineRequest FromWire(internal::Submit submit);
+
+internal::RequestOutput ToWire(const EngineOutput& output);
+internal::RequestOutput ErrorOutput(uint64_t request, const Status& status);
+internal::EngineStats ToWire(const SchedulerStats& stats, uint64_t last_step);
+
+}  // namespace phalanx
