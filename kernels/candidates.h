@@ -4,13 +4,18 @@
 //   max          = max_c l[c];  sum_exp = sum_c exp((l[c] - max) * inv_temperature)
 //   candidates   = the top_k largest (ties: lower id first), in descending order
 //   gumbel       = argmax_c (l[c] * inv_temperature + g(seed, choice, index, id)),   ties: lower id
-// where g is a standard Gumbel variate from the counter-based generator Philox4x32-10 (Salmon et
-// al. 2011) keyed by (seed) with counter (token id, index, choice): the argmax over all tokens,
-// whatever the sharding, is an exact sample of softmax(l / T) (the Gumbel-max trick, Gumbel 1954;
-// Maddison et al. 2014). Entries of -inf are never chosen; +inf and NaN do not occur in valid
-// logits: `num_nan` counts them so that the caller can fail the request. A rank may hold no column:
-// max = -inf, sum_exp = 0, nothing chosen (id -1). sum_exp is accumulated in a fixed order that
-// depends only on the number of columns.
+// where g is a standard Gumbel variate: the argmax over all tokens, whatever the sharding, is an
+// exact sample of softmax(l / T) (the Gumbel-max trick, Gumbel 1954; Maddison et al. 2014). It
+// comes from the counter-based generator Philox4x32-10 (Salmon et al. 2011) with key (seed low,
+// seed high) and counter (token id, index, choice, 0): w is the first word, v = (w + 1/2) / 2^32
+// and g = -log(-log(1 - v)), evaluated in float32 by the exact steps of GumbelVariate. The score is
+// float32 too, one rounding for the product and one for the sum, so every shard, vector length and
+// instruction set computes the same bits and the winner is the same however the vocabulary is cut.
+//
+// Entries of -inf are never chosen; +inf and NaN do not occur in valid logits: `num_nan` counts
+// them so that the caller can fail the request, and otherwise they count as -inf. A rank may hold
+// no column: max = -inf, sum_exp = 0, nothing chosen (id -1, score -inf). sum_exp is accumulated in
+// a fixed order that depends only on the number of columns.
 #pragma once
 
 #include <cstdint>

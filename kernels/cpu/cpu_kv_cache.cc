@@ -18,11 +18,10 @@ StatusOr<std::unique_ptr<CpuKvCache>> CpuKvCache::Create(const KvCacheSpec& spec
     return InvalidField("--kv-cache-dtype", Name(spec.dtype), "F32 or BF16 on CPUs");
   }
   if (spec.num_layers < 0 || spec.num_blocks < 0 || spec.num_kv_heads_local < 0 ||
-      spec.head_dim < 0 || spec.head_dim % 2 != 0) {
+      spec.head_dim < 0 || spec.head_dim % 2 != 0 || spec.head_dim > kMaxHeadDim) {
     return InvalidArgumentError(
         "KV cache: {} layers, {} blocks, {} KV heads of dimension {}, allowed: no negative number, "
-        "an "
-        "even head dimension",
+        "an even head dimension up to 1024",
         spec.num_layers, spec.num_blocks, spec.num_kv_heads_local, spec.head_dim);
   }
   const auto bytes = static_cast<size_t>(spec.num_blocks * KvBlockBytes(spec));

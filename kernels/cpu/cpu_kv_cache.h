@@ -19,6 +19,9 @@ namespace phalanx {
 // block size.
 inline constexpr int64_t kKvTileTokens = 64;
 
+// Larger heads are refused, so that one head's vector fits on the stack.
+inline constexpr int64_t kMaxHeadDim = 1024;
+
 // One layer of a cache.
 struct KvLayerView {
   std::byte* data = nullptr;

@@ -38,15 +38,12 @@ void Rotate(const float* x, const float* cos, const float* sin, size_t half, flo
 HWY_INLINE void StoreElement(float value, float* target) { *target = value; }
 HWY_INLINE void StoreElement(float value, uint16_t* target) { *target = FloatToBF16(value); }
 
-// Dimensions rotated before they are scattered into K's transposed block.
-constexpr size_t kMaxHeadDim = 1024;
-
 template <typename T>
 void AppendKv(const RopeRow& row, const KvLayerView& cache, const float* k, const float* v) {
   const auto head_dim = static_cast<size_t>(cache.head_dim);
   const auto block_size = static_cast<size_t>(cache.block_size);
   const auto slot = static_cast<size_t>(row.slot);
-  alignas(64) float rotated[kMaxHeadDim];
+  alignas(64) float rotated[kMaxHeadDim];  // before K is scattered into its transposed block
   for (int64_t head = 0; head < cache.num_kv_heads; ++head, k += head_dim, v += head_dim) {
     Rotate(k, row.cos, row.sin, head_dim / 2, rotated);
     T* k_block = reinterpret_cast<T*>(cache.k(row.block, head));

@@ -63,6 +63,9 @@ TEST(BackendMemoryTest, KvCacheChecksItsSpec) {
   bad.dtype = DType::kF16;
   EXPECT_EQ(backend->CreateKvCache(bad).status().field(), "--kv-cache-dtype");
   bad = spec;
+  bad.head_dim = 2048;
+  EXPECT_EQ(backend->CreateKvCache(bad).status().code(), StatusCode::kInvalidArgument);
+  bad = spec;
   bad.num_blocks = int64_t{1} << 40;
   EXPECT_EQ(backend->CreateKvCache(bad).status().code(), StatusCode::kResourceExhausted);
 }
