@@ -397,7 +397,7 @@ void Frontend::OnStep(const EngineSession& session, const internal::StepOutput& 
       }
     }
     if (accepted.notify) stream.sink().OnReady();
-    if (stream.unread_bytes() > static_cast<size_t>(options_.limits.max_stream_buffer_bytes)) {
+    if (accepted.unread_bytes > static_cast<size_t>(options_.limits.max_stream_buffer_bytes)) {
       Fail(stream, CancelledError("the client reads too slowly: more than {} bytes wait for it",
                                   options_.limits.max_stream_buffer_bytes));
     }

@@ -105,7 +105,7 @@ Stream::Accepted Stream::Accept(int32_t choice, const internal::RequestOutput& o
     accepted.choice_done = true;
     return accepted;
   }
-  if (output.tokens_size() > 0) TakeFirstOutput(output, now);
+  if (output.tokens_size() > 0 || output.prompt_size() > 0) TakeFirstOutput(output, now);
   StatusOr<ChoiceOutput::Progress> progress = ChoiceOutput::Progress::kEnded;
   if (init_.params.engine.max_tokens() == 0 && output.finish() != internal::ENGINE_FINISH_ERROR) {
     target.Finish(v1::FINISH_REASON_LENGTH);  // only the prompt was asked for
@@ -121,7 +121,11 @@ Stream::Accepted Stream::Accept(int32_t choice, const internal::RequestOutput& o
   accepted.cancel = *progress == ChoiceOutput::Progress::kStoppedByText;
   accepted.choice_done = *progress != ChoiceOutput::Progress::kRunning;
   if (accepted.choice_done && --num_running_ == 0) ended_ = true;
-  accepted.notify = ended_ || init_.delivery == Delivery::kIncremental;
+  const bool incremental = init_.delivery == Delivery::kIncremental;
+  accepted.notify = ended_ || incremental;
+  for (const ChoiceOutput& other : choices_) {
+    if (incremental) accepted.unread_bytes += other.pending_bytes();
+  }
   return accepted;
 }
 
@@ -175,14 +179,6 @@ Stream::NextResult Stream::Next(v1::StreamResponse* message, Status* status) {
 Clock::time_point Stream::write_pending_since() const {
   std::lock_guard lock(mu_);
   return write_since_;
-}
-
-size_t Stream::unread_bytes() const {
-  std::lock_guard lock(mu_);
-  if (init_.delivery == Delivery::kWhole) return 0;
-  size_t bytes = 0;
-  for (const ChoiceOutput& choice : choices_) bytes += choice.pending_bytes();
-  return bytes;
 }
 
 v1::Timings Stream::TimingsLocked() const {

@@ -63,6 +63,7 @@ class Stream {
     bool notify = false;       // the sink has something to read
     bool choice_done = false;  // the worker's next outputs for this choice are to be dropped
     bool cancel = false;       // the worker does not know that the choice is done
+    size_t unread_bytes = 0;   // what waits for a reader; 0 for Delivery::kWhole
     Status failure;            // the request as a whole has to fail
   };
   Accepted Accept(int32_t choice, const internal::RequestOutput& output, Clock::time_point now);
@@ -80,7 +81,6 @@ class Stream {
 
   // Since when the reader has owed a call of Next(); max(): it does not.
   Clock::time_point write_pending_since() const;
-  size_t unread_bytes() const;
 
   struct Summary {  // for the log
     Status status;

@@ -1,6 +1,7 @@
 // The coordinator's binary: flags, files, signals, exit codes.
 #include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -9,6 +10,7 @@
 
 #include <array>
 #include <fstream>
+#include <future>
 #include <sstream>
 #include <thread>
 
@@ -92,6 +94,25 @@ std::vector<std::string> Flags(const TempDir& dir, const std::vector<std::string
   return flags;
 }
 
+// By gRPC's reflection protocol: one request, list_services (field 7, empty).
+grpc::Status ListServices(const std::string& address, std::string* response) {
+  grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  const grpc::Slice slice(std::string("\x3a\x00", 2));
+  const grpc::ByteBuffer request(&slice, 1);
+  grpc::ByteBuffer answer;
+  grpc::ClientContext context;
+  std::promise<grpc::Status> done;
+  stub.UnaryCall(&context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                 grpc::StubOptions(), &request, &answer,
+                 [&done](grpc::Status status) { done.set_value(std::move(status)); });
+  grpc::Status status = done.get_future().get();
+  grpc::Slice bytes;
+  if (status.ok() && answer.DumpToSingleSlice(&bytes).ok()) {
+    response->assign(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+  }
+  return status;
+}
+
 TEST(BinaryTest, ServesWritesReadyAndDrainsOnSigterm) {
   const TempDir dir;
   const auto ready = dir.path() / "ready";
@@ -99,6 +120,9 @@ TEST(BinaryTest, ServesWritesReadyAndDrainsOnSigterm) {
   const std::string address = process.Address();
   ASSERT_THAT(address, StartsWith("127.0.0.1:"));
   EXPECT_FALSE(std::filesystem::exists(ready));
+  std::string services;
+  EXPECT_EQ(ListServices(address, &services).error_code(), grpc::StatusCode::UNIMPLEMENTED)
+      << "reflection is off";
   testing::Arrivals<uint64_t> submits;
   testing::Arrivals<int> drains;
   FakeEngine engine(dir.path() / "e.sock", FakeEngine::DefaultRegistration(2048),
@@ -201,6 +225,9 @@ TEST(BinaryTest, TheCommandLineWinsOverTheConfigFile) {
   grpc::ClientContext context;
   EXPECT_TRUE(stub->GetModelInfo(&context, request, &info).ok());
   EXPECT_EQ(info.id(), "one");
+  std::string services;
+  EXPECT_TRUE(ListServices("unix:" + uds.string(), &services).ok());
+  EXPECT_THAT(services, HasSubstr("phalanx.v1.Inference"));
   EXPECT_EQ(process.Stop(SIGINT), 0);
 }
 
