@@ -11,7 +11,8 @@
 namespace phalanx {
 
 // Reads a buffer far larger than the caches, every thread its own contiguous part, in huge pages as
-// packed weights lie.
+// packed weights lie. A probe in 4 KiB pages reads a quarter less in a virtual machine, so compare
+// only with probes that use the same page size.
 class ReadBandwidthProbe {
  public:
   explicit ReadBandwidthProbe(int num_threads, size_t bytes = size_t{1} << 30);

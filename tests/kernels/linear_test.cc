@@ -155,6 +155,23 @@ TEST(LinearIsaTest, EveryInstructionSetGivesTheSameBits) {
   }
 }
 
+// A sum just below the midpoint of two floats: rounding it to double first lands on the midpoint,
+// and the tie then goes the other way. Shows whether a multiply-add without the instruction is
+// exact.
+TEST(LinearIsaTest, AMultiplyAddIsRoundedOnce) {
+  const std::vector<float> w = {1.0F + 0x1p-23F, (1.0F + 0x1p-15F) * 0x1p-24F};
+  const std::vector<float> x = {1.0F, 1.0F - 0x1p-15F};
+  testing::RandomWeight weight{.out_features = 1, .in_features = 2, .values = w};
+  weight.stored.resize(2 * sizeof(float));
+  std::copy_n(reinterpret_cast<const std::byte*>(w.data()), weight.stored.size(),
+              weight.stored.data());
+  for (const std::string& isa : AvailableCpuIsas()) {
+    const auto backend = testing::MakeBackend(isa, 1);
+    EXPECT_EQ(Multiply(*backend, *testing::Pack(*backend, weight), x, {})[0], 1.0F + 0x1p-23F)
+        << isa;
+  }
+}
+
 // The contract's own definition, so that all instruction sets together cannot be wrong.
 TEST(LinearIsaTest, EachElementIsOneAscendingChainOfFusedMultiplyAdds) {
   Generator generator(5);
