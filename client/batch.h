@@ -1,0 +1,13 @@
+// phalanx batch: requests from a JSONL file, answers to another, several at a time; a second run
+// goes on where the first one stopped.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "client/generate.h"
+
+namespace phalanx {
+
+void AddBatch(CLI::App& app, Command& command);
+
+}  // namespace phalanx

@@ -1,0 +1,181 @@
+#include "client/bench.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <memory>
+#include <random>
+#include <thread>
+
+#include "client/answer_json.h"
+#include "client/bench_report.h"
+
+namespace phalanx {
+namespace {
+
+using Clock = StreamedAnswer::Clock;
+
+struct BenchFlags {
+  ConnectionFlags connection;
+  int num_prompts = 64;
+  double request_rate = 0;  // requests a second; 0: closed loop
+  int concurrency = 16;
+  int prompt_tokens = 128;
+  int output_tokens = 64;
+  double temperature = 0;
+  uint64_t seed = 0;
+  GoodputLimits goodput;
+  bool json = false;
+};
+
+// Random ids, so that no prefix is shared; a server that lacks one of them says so.
+std::vector<v1::GenerateRequest> MakeRequests(const BenchFlags& flags, int vocab_size) {
+  std::mt19937_64 engine(flags.seed);
+  std::uniform_int_distribution<int32_t> id(0, vocab_size - 1);
+  std::vector<v1::GenerateRequest> requests(static_cast<size_t>(flags.num_prompts));
+  for (v1::GenerateRequest& request : requests) {
+    for (int i = 0; i < flags.prompt_tokens; ++i) request.mutable_token_ids()->add_ids(id(engine));
+    request.mutable_sampling()->set_max_tokens(flags.output_tokens);
+    request.mutable_sampling()->set_ignore_eos(true);
+    request.mutable_sampling()->set_temperature(static_cast<float>(flags.temperature));
+    request.mutable_sampling()->set_seed(flags.seed);
+  }
+  return requests;
+}
+
+class LoadGenerator {
+ public:
+  LoadGenerator(const BenchFlags& flags, v1::Inference::StubInterface& stub,
+                std::vector<v1::GenerateRequest> requests)
+      : flags_(flags), stub_(stub), requests_(std::move(requests)), answers_(requests_.size()) {}
+
+  void Run() {
+    if (flags_.request_rate > 0) {
+      RunOpenLoop();
+    } else {
+      RunClosedLoop();
+    }
+  }
+
+  const std::vector<StreamedAnswer>& answers() const { return answers_; }
+
+ private:
+  // Poisson arrivals, whatever the server does.
+  void RunOpenLoop() {
+    std::mt19937_64 engine(flags_.seed + 1);
+    std::exponential_distribution<double> gap_seconds(flags_.request_rate);
+    std::vector<std::thread> threads;
+    auto arrival = Clock::now();
+    for (size_t i = 0; i < requests_.size(); ++i) {
+      std::this_thread::sleep_until(arrival);
+      threads.emplace_back([this, i] { Ask(i); });
+      arrival += std::chrono::duration_cast<Clock::duration>(
+          std::chrono::duration<double>(gap_seconds(engine)));
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  void RunClosedLoop() {
+    std::atomic<size_t> next = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < flags_.concurrency; ++i) {
+      threads.emplace_back([&] {
+        for (size_t mine = next++; mine < requests_.size(); mine = next++) Ask(mine);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  void Ask(size_t index) {
+    grpc::ClientContext context;
+    Prepare(context, flags_.connection);
+    const auto reader = stub_.GenerateStream(&context, requests_[index]);
+    answers_[index] = ReadStream(*reader, [](const v1::StreamResponse&) {});
+  }
+
+  const BenchFlags& flags_;
+  v1::Inference::StubInterface& stub_;
+  const std::vector<v1::GenerateRequest> requests_;
+  std::vector<StreamedAnswer> answers_;
+};
+
+void PrintTable(const nlohmann::ordered_json& report) {
+  for (const auto& [name, value] : report.items()) {
+    if (value.is_number_float()) {
+      fmt::print("{:<24} {:>12.2f}\n", name, value.get<double>());
+    } else {
+      fmt::print("{:<24} {:>12}\n", name, value.dump());
+    }
+  }
+}
+
+int RunBench(const BenchFlags& flags) {
+  const auto stub = Connect(flags.connection);
+  v1::ModelInfo model;
+  {
+    grpc::ClientContext context;
+    Prepare(context, flags.connection);
+    const Status status = FromGrpc(stub->GetModelInfo(&context, {}, &model));
+    if (!status.ok()) return ReportError(status);
+  }
+  LoadGenerator load(flags, *stub, MakeRequests(flags, model.vocab_size()));
+  const auto begin = Clock::now();
+  load.Run();
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+
+  nlohmann::ordered_json report = {{"model", model.id()},
+                                   {"num_prompts", flags.num_prompts},
+                                   {"prompt_tokens", flags.prompt_tokens},
+                                   {"output_tokens", flags.output_tokens}};
+  if (flags.request_rate > 0) {
+    report["request_rate"] = flags.request_rate;
+  } else {
+    report["max_concurrency"] = flags.concurrency;
+  }
+  report.update(MakeBenchReport(load.answers(), seconds, flags.goodput));
+  if (flags.json) {
+    fmt::print("{}\n", report.dump(2));
+  } else {
+    PrintTable(report);
+  }
+  for (const StreamedAnswer& answer : load.answers()) {
+    if (!answer.status.ok()) return ReportError(answer.status);
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddBench(CLI::App& app, Command& command) {
+  const auto flags = std::make_shared<BenchFlags>();
+  CLI::App& sub = *app.add_subcommand("bench", "Load a running server and print its latencies");
+  AddConnectionFlags(sub, flags->connection);
+  sub.add_option("--num-prompts", flags->num_prompts, "requests in all")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  auto* rate = sub.add_option("--request-rate", flags->request_rate,
+                              "open loop: so many Poisson arrivals a second")
+                   ->check(CLI::PositiveNumber);
+  sub.add_option("--concurrency,--max-concurrency", flags->concurrency,
+                 "closed loop: so many requests under way")
+      ->check(CLI::Range(1, 4096))
+      ->excludes(rate)
+      ->capture_default_str();
+  sub.add_option("--prompt-tokens,--random-input-len", flags->prompt_tokens, "tokens of a prompt")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  sub.add_option("--output-tokens,--random-output-len", flags->output_tokens,
+                 "tokens of an answer; the end-of-sequence token is ignored")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  sub.add_option("--temperature", flags->temperature, "of all requests")->capture_default_str();
+  sub.add_option("--seed", flags->seed, "of prompts, arrivals and sampling")->capture_default_str();
+  sub.add_option("--goodput-ttft-ms", flags->goodput.ttft_ms,
+                 "request_goodput counts requests whose first token came that soon")
+      ->capture_default_str();
+  sub.add_option("--goodput-tpot-ms", flags->goodput.tpot_ms, "and whose tokens took at most that");
+  sub.add_flag("--json", flags->json, "print JSON");
+  sub.callback([flags, &command] { command = [flags] { return RunBench(*flags); }; });
+}
+
+}  // namespace phalanx

@@ -1,0 +1,243 @@
+#include "client/sampling_flags.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <utility>
+
+namespace phalanx {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+
+const std::map<std::string_view, const char*>& Help() {
+  static const std::map<std::string_view, const char*> help = {
+      {"temperature", "0..2; 0 takes the most likely token"},
+      {"top_k", "keep the k most likely tokens; 0 or -1: all"},
+      {"top_p", "keep the most likely tokens up to this mass, (0, 1]"},
+      {"min_p", "drop tokens below this fraction of the largest probability, [0, 1]"},
+      {"presence_penalty", "-2..2, once for each token that was generated"},
+      {"frequency_penalty", "-2..2, for each time that a token was generated"},
+      {"repetition_penalty", "(0, 10], for tokens of prompt and answer"},
+      {"logit_bias", "ID=BIAS, added to the token's logit; may be repeated"},
+      {"allowed_token_ids", "ids, comma-separated: nothing else is generated"},
+      {"bad_words", "never generated; may be repeated"},
+      {"seed", "same seed, same answer"},
+      {"n", "number of answers"},
+      {"max_tokens", "at most so many tokens an answer"},
+      {"min_tokens", "no end before so many tokens"},
+      {"stop", "end at this string; may be repeated"},
+      {"stop_token_ids", "ids, comma-separated: end at any of them"},
+      {"ignore_eos", "go on after the end-of-sequence token"},
+      {"include_stop_str_in_output", "keep the stop string in the text"},
+      {"skip_special_tokens", "leave special tokens out of the text (default)"},
+      {"logprobs", "log-probabilities of so many alternatives, 0..20"},
+      {"prompt_logprobs", "likewise for the prompt's tokens"},
+      {"echo", "the prompt comes first in the text"},
+  };
+  return help;
+}
+
+Status WrongType(const FieldDescriptor& field, const nlohmann::json& value,
+                 std::string_view wanted) {
+  return InvalidField(field.name(),
+                      value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), wanted);
+}
+
+template <typename Int>
+std::optional<Int> ToInt(const nlohmann::json& value) {
+  if (!value.is_number_integer()) return std::nullopt;
+  if (value.is_number_unsigned()) {
+    const auto number = value.get<uint64_t>();
+    return std::in_range<Int>(number) ? std::optional<Int>(static_cast<Int>(number)) : std::nullopt;
+  }
+  const auto number = value.get<int64_t>();
+  return std::in_range<Int>(number) ? std::optional<Int>(static_cast<Int>(number)) : std::nullopt;
+}
+
+Status SetScalar(const FieldDescriptor& field, const nlohmann::json& value,
+                 v1::SamplingParams& params) {
+  const auto& reflection = *params.GetReflection();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      if (!value.is_number()) return WrongType(field, value, "a number");
+      reflection.SetFloat(&params, &field, value.get<float>());
+      return OkStatus();
+    case FieldDescriptor::CPPTYPE_INT32: {
+      const auto number = ToInt<int32_t>(value);
+      if (!number) return WrongType(field, value, "an integer of 32 bits");
+      reflection.SetInt32(&params, &field, *number);
+      return OkStatus();
+    }
+    case FieldDescriptor::CPPTYPE_UINT64: {
+      const auto number = ToInt<uint64_t>(value);
+      if (!number) return WrongType(field, value, "an integer of 64 bits, not negative");
+      reflection.SetUInt64(&params, &field, *number);
+      return OkStatus();
+    }
+    default:
+      PHALANX_CHECK_EQ(static_cast<int>(field.cpp_type()),
+                       static_cast<int>(FieldDescriptor::CPPTYPE_BOOL));
+      if (!value.is_boolean()) return WrongType(field, value, "true or false");
+      reflection.SetBool(&params, &field, value.get<bool>());
+      return OkStatus();
+  }
+}
+
+// Replaces the list. One string stands for a list of one, as in OpenAI's `stop`.
+Status SetList(const FieldDescriptor& field, const nlohmann::json& value,
+               v1::SamplingParams& params) {
+  const auto& reflection = *params.GetReflection();
+  const bool strings = field.cpp_type() == FieldDescriptor::CPPTYPE_STRING;
+  const nlohmann::json list = strings && value.is_string() ? nlohmann::json::array({value}) : value;
+  const char* wanted = strings ? "a list of strings" : "a list of token ids";
+  if (!list.is_array()) return WrongType(field, value, wanted);
+  reflection.ClearField(&params, &field);
+  for (const nlohmann::json& item : list) {
+    if (strings && item.is_string()) {
+      reflection.AddString(&params, &field, item.get<std::string>());
+    } else if (const auto id = ToInt<int32_t>(item); !strings && id) {
+      reflection.AddInt32(&params, &field, *id);
+    } else {
+      return WrongType(field, item, wanted);
+    }
+  }
+  return OkStatus();
+}
+
+Status SetLogitBias(const FieldDescriptor& field, const nlohmann::json& value,
+                    v1::SamplingParams& params) {
+  constexpr const char* kWanted = "an object of token id to number, e.g. {\"42\": -1.5}";
+  if (!value.is_object()) return WrongType(field, value, kWanted);
+  params.clear_logit_bias();
+  for (const auto& [key, bias] : value.items()) {
+    const auto ids = ParseTokenIds(key, field.name());
+    if (!ids.ok() || ids->size() != 1 || !bias.is_number()) return WrongType(field, value, kWanted);
+    (*params.mutable_logit_bias())[ids->front()] = bias.get<float>();
+  }
+  return OkStatus();
+}
+
+// CLI11 reports what a callback throws.
+void OrThrow(const Status& status, const std::string& flag) {
+  if (!status.ok()) throw CLI::ValidationError(flag, status.message());
+}
+
+void AddScalarFlag(CLI::App& app, const std::string& flag, const FieldDescriptor& field,
+                   v1::SamplingParams& params, const char* help) {
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_FLOAT:
+      app.add_option_function<float>(
+          flag, [&](float value) { params.GetReflection()->SetFloat(&params, &field, value); },
+          help);
+      return;
+    case FieldDescriptor::CPPTYPE_INT32:
+      app.add_option_function<int32_t>(
+          flag, [&](int32_t value) { params.GetReflection()->SetInt32(&params, &field, value); },
+          help);
+      return;
+    case FieldDescriptor::CPPTYPE_UINT64:
+      app.add_option_function<uint64_t>(
+          flag, [&](uint64_t value) { params.GetReflection()->SetUInt64(&params, &field, value); },
+          help);
+      return;
+    default:
+      app.add_flag_function(
+          flag + ",!--no-" + flag.substr(2),
+          [&](int64_t count) { params.GetReflection()->SetBool(&params, &field, count > 0); },
+          help);
+  }
+}
+
+void AddListFlag(CLI::App& app, const std::string& flag, const FieldDescriptor& field,
+                 v1::SamplingParams& params, const char* help) {
+  const bool is_bias = field.is_map();
+  const bool is_ids = field.cpp_type() == FieldDescriptor::CPPTYPE_INT32;
+  app.add_option_function<std::vector<std::string>>(
+         flag,
+         [&params, &field, flag, is_bias, is_ids](const std::vector<std::string>& values) {
+           for (const std::string& value : values) {
+             const size_t cut = value.find_first_of("=:");
+             const auto ids = ParseTokenIds(is_bias  ? value.substr(0, cut)
+                                            : is_ids ? value
+                                                     : "0",
+                                            field.name());
+             OrThrow(ids.status(), flag);
+             if (is_bias) {
+               float bias = 0;
+               if (cut == std::string::npos || ids->size() != 1 ||
+                   !CLI::detail::lexical_cast(value.substr(cut + 1), bias)) {
+                 OrThrow(InvalidField(field.name(), value, "ID=BIAS"), flag);
+               }
+               (*params.mutable_logit_bias())[ids->front()] = bias;
+             } else if (is_ids) {
+               for (const int32_t id : *ids) params.GetReflection()->AddInt32(&params, &field, id);
+             } else {
+               params.GetReflection()->AddString(&params, &field, value);
+             }
+           }
+         },
+         help)
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+}  // namespace
+
+void AddSamplingFlags(CLI::App& app, v1::SamplingParams& params) {
+  const Descriptor& message = *v1::SamplingParams::descriptor();
+  for (int i = 0; i < message.field_count(); ++i) {
+    const FieldDescriptor& field = *message.field(i);
+    std::string flag = "--" + field.name();
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    const auto found = Help().find(field.name());
+    const char* help = found == Help().end() ? "" : found->second;
+    if (field.is_repeated()) {
+      AddListFlag(app, flag, field, params, help);
+    } else {
+      AddScalarFlag(app, flag, field, params, help);
+    }
+  }
+  for (CLI::Option* option : app.get_options()) {
+    std::string name = option->get_name().substr(2);
+    std::replace(name.begin(), name.end(), '-', '_');
+    if (message.FindFieldByName(name) != nullptr) option->group("Sampling");
+  }
+}
+
+Status SetSamplingParam(std::string_view name, const nlohmann::json& value,
+                        v1::SamplingParams& params) {
+  const FieldDescriptor* field =
+      v1::SamplingParams::descriptor()->FindFieldByName(std::string(name));
+  if (field == nullptr) return NotFoundError("{}: no such sampling parameter", name);
+  if (value.is_null()) return OkStatus();
+  if (field->is_map()) return SetLogitBias(*field, value, params);
+  return field->is_repeated() ? SetList(*field, value, params) : SetScalar(*field, value, params);
+}
+
+StatusOr<std::vector<int32_t>> ParseTokenIds(std::string_view text, std::string_view field) {
+  std::vector<int32_t> ids;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  const auto is_separator = [](char c) { return c == ',' || c == ' ' || c == '\n' || c == '\t'; };
+  while (at != end) {
+    if (is_separator(*at)) {
+      ++at;
+      continue;
+    }
+    int32_t id = 0;
+    const auto [next, error] = std::from_chars(at, end, id);
+    if (error != std::errc() || (next != end && !is_separator(*next))) {
+      return InvalidField(field, text, "token ids, separated by commas or spaces");
+    }
+    ids.push_back(id);
+    at = next;
+  }
+  return ids;
+}
+
+}  // namespace phalanx

@@ -1,0 +1,33 @@
+// A stream of deltas, put together again, with the times at which they came.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <vector>
+
+#include "kernels/base/status.h"
+#include "phalanx/v1/inference.grpc.pb.h"
+
+namespace phalanx {
+
+struct StreamedAnswer {
+  using Clock = std::chrono::steady_clock;
+
+  v1::GenerateResponse response;
+  Clock::time_point sent;
+  std::vector<Clock::time_point> arrivals;  // of each message that carried tokens
+  Status status;                            // what ended the stream; the rest is what came before
+
+  double ttft_ms() const;  // 0 where no token came
+  double e2el_ms() const;
+  double decode_tokens_per_s() const;  // after the first message
+  int64_t num_tokens() const;          // of all choices
+};
+
+using StreamReader = grpc::ClientReaderInterface<v1::StreamResponse>;
+
+// Reads to the end; `on_delta` sees each message as it comes.
+StreamedAnswer ReadStream(StreamReader& reader,
+                          const std::function<void(const v1::StreamResponse&)>& on_delta);
+
+}  // namespace phalanx
