@@ -17,15 +17,15 @@ struct KvPoolRequest {
   int64_t block_bytes = 0;      // of this rank, all layers; 0 where the rank holds no head
   int64_t available_bytes = 0;  // of the host, weights already loaded
   int local_ranks = 1;          // that share it
-  std::optional<int64_t> kv_cache_memory_bytes;  // per rank
-  std::optional<double> memory_fraction;         // (0, 1]
-  int64_t most_blocks = 0;                       // more would never be used
+  std::optional<int64_t> kv_cache_memory_bytes{};  // per rank
+  std::optional<double> memory_fraction{};         // (0, 1]
+  int64_t most_blocks = 0;                         // more would never be used
 };
 // Blocks that this rank has room for; ranks agree on the smallest.
 StatusOr<int64_t> NumKvBlocks(const KvPoolRequest& request);
 
 struct ModelLenRequest {
-  std::optional<int32_t> max_model_len;  // --max-model-len
+  std::optional<int32_t> max_model_len{};  // --max-model-len
   int64_t max_position_embeddings = 0;
   int64_t num_blocks = 0;
   int32_t block_size = 0;
