@@ -42,13 +42,20 @@ class BadRequestTest : public ::testing::Test {
   }
   static void TearDownTestSuite() { delete service_; }
 
+  // A request that is taken by mistake waits for a worker for ever.
+  static void SetDeadline(grpc::ClientContext* context) {
+    context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  }
+
   static grpc::Status Send(const v1::GenerateRequest& request) {
     grpc::ClientContext context;
+    SetDeadline(&context);
     auto reader = service_->stub().GenerateStream(&context, request);
     return TestService::ReadAll(*reader).status;
   }
   static grpc::Status Send(const v1::ChatRequest& request) {
     grpc::ClientContext context;
+    SetDeadline(&context);
     v1::GenerateResponse response;
     return service_->stub().Chat(&context, request, &response);
   }

@@ -98,6 +98,7 @@ TEST(EndingsTest, OnlyTheNextIndexIsAccepted) {
     EXPECT_THAT(result.TokenIds(), ::testing::ElementsAre(ids[0], ids[1], ids[2]));
   }
   grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
   auto reader = service.stub().GenerateStream(&context, TextRequest("x"));
   const uint64_t request = service.submits().Pop().request();
   engine.Send(FakeEngine::Output(request, 1, {ids[0]}));
