@@ -1,0 +1,123 @@
+#include "tests/client/fake_inference.h"
+
+#include <chrono>
+#include <sstream>
+#include <thread>
+
+#include "google/rpc/error_details.pb.h"
+
+namespace phalanx {
+namespace {
+
+grpc::Status BadTemperature() {
+  google::rpc::BadRequest bad_request;
+  bad_request.add_field_violations()->set_field("temperature");
+  google::rpc::Status details;
+  google::rpc::Any& any = *details.add_details();
+  any.set_type_url("type.googleapis.com/google.rpc.BadRequest");
+  any.set_value(bad_request.SerializeAsString());
+  return {grpc::StatusCode::INVALID_ARGUMENT, "is -1, allowed: 0..2", details.SerializeAsString()};
+}
+
+}  // namespace
+
+FakeInference::FakeInference() {
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(this);
+  server_ = builder.BuildAndStart();
+  address_ = "127.0.0.1:" + std::to_string(port);
+}
+
+FakeInference::~FakeInference() { server_->Shutdown(std::chrono::system_clock::now()); }
+
+std::vector<v1::GenerateRequest> FakeInference::generate_requests() const {
+  const std::lock_guard lock(mutex_);
+  return generate_requests_;
+}
+
+std::vector<v1::ChatRequest> FakeInference::chat_requests() const {
+  const std::lock_guard lock(mutex_);
+  return chat_requests_;
+}
+
+grpc::Status FakeInference::GenerateStream(grpc::ServerContext* context,
+                                           const v1::GenerateRequest* request,
+                                           grpc::ServerWriter<v1::StreamResponse>* writer) {
+  {
+    const std::lock_guard lock(mutex_);
+    generate_requests_.push_back(*request);
+  }
+  std::string text = request->text();
+  for (int i = 0; i < request->token_ids().ids_size(); ++i) text += "word ";
+  return Answer(*context, text, request->sampling(), *writer);
+}
+
+grpc::Status FakeInference::ChatStream(grpc::ServerContext* context, const v1::ChatRequest* request,
+                                       grpc::ServerWriter<v1::StreamResponse>* writer) {
+  {
+    const std::lock_guard lock(mutex_);
+    chat_requests_.push_back(*request);
+  }
+  return Answer(*context, request->messages(request->messages_size() - 1).content(),
+                request->sampling(), *writer);
+}
+
+grpc::Status FakeInference::GetModelInfo(grpc::ServerContext*, const v1::GetModelInfoRequest*,
+                                         v1::ModelInfo* info) {
+  info->set_id("fake");
+  info->set_vocab_size(100);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeInference::Answer(grpc::ServerContext& context, const std::string& text,
+                                   const v1::SamplingParams& sampling,
+                                   grpc::ServerWriter<v1::StreamResponse>& writer) {
+  if (text == "bad") return BadTemperature();
+  if (text == "busy") return {grpc::StatusCode::UNAVAILABLE, "the server is draining"};
+  while (text == "forever") {
+    v1::StreamResponse delta;
+    delta.set_text_delta("again ");
+    delta.add_token_ids(5);
+    if (context.IsCancelled() || !writer.Write(delta)) {
+      ++num_cancelled_;
+      return grpc::Status::CANCELLED;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  const int num_choices = std::max(1, sampling.n());
+  const int max_tokens = sampling.has_max_tokens() ? sampling.max_tokens() : 1 << 20;
+  int num_tokens = 0;
+  for (int index = 0; index < num_choices; ++index) {
+    std::istringstream words(text);
+    std::string word;
+    int in_choice = 0;
+    for (; in_choice < max_tokens && words >> word; ++in_choice, ++num_tokens) {
+      v1::StreamResponse delta;
+      delta.set_index(index);
+      delta.set_id("fake-1");
+      delta.set_text_delta(in_choice == 0 ? word : " " + word);
+      delta.add_token_ids(static_cast<int>(word.size()));
+      if (sampling.has_logprobs()) {
+        v1::TokenLogprob& logprob = *delta.add_logprobs();
+        logprob.set_token(word);
+        logprob.set_logprob(-0.5f);
+      }
+      writer.Write(delta);
+    }
+    v1::StreamResponse last;
+    last.set_index(index);
+    last.set_finish_reason(in_choice == max_tokens ? v1::FINISH_REASON_LENGTH
+                                                   : v1::FINISH_REASON_STOP);
+    if (index == num_choices - 1) {
+      last.mutable_usage()->set_prompt_tokens(7);
+      last.mutable_usage()->set_completion_tokens(num_tokens);
+      last.mutable_timings()->set_prefill_ms(1.5);
+    }
+    writer.Write(last);
+  }
+  return grpc::Status::OK;
+}
+
+}  // namespace phalanx
