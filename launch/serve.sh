@@ -19,7 +19,7 @@ done
 
 worker_help=$("$bin/worker" --help)
 coordinator_help=$("$bin/coordinator" --help)
-knows() { grep -qE -- "(^|[ ,])$2([ ,=]|\$)" <<<"$1"; }
+knows() { grep -qE -- "(^|[ ,])$2([ ,={]|\$)" <<<"$1"; }
 
 # A folder, or a hub id that lies in the Hugging Face cache.
 locate() {

@@ -59,7 +59,8 @@ class Service:
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "PHALANX_BIN_DIR": str(BIN)}, start_new_session=True)
-        threading.Thread(target=self._collect, daemon=True).start()
+        self._collector = threading.Thread(target=self._collect, daemon=True)
+        self._collector.start()
         lines: queue.Queue = queue.Queue()
         threading.Thread(target=lambda: lines.put(self.process.stdout.readline()), daemon=True).start()
         try:
@@ -99,6 +100,9 @@ class Service:
 
     def __exit__(self, *exc) -> None:
         self.stop()
+        self._collector.join(5)
+        self.process.stdout.close()
+        self.process.stderr.close()
 
 
 def client(*arguments: str, stdin: str | None = None, timeout: float = 120) -> subprocess.CompletedProcess:

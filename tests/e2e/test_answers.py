@@ -18,15 +18,15 @@ class HeldOut(unittest.TestCase):
         questions = [json.loads(line) for line in HELD_OUT.read_text().splitlines() if line]
         self.assertGreaterEqual(len(questions), 200)
         requests = "".join(
-            json.dumps({"id": str(i), "messages": q["messages"], "tools": q.get("tools") or [],
-                        "temperature": 0, "max_tokens": 96}) + "\n"
+            json.dumps({"id": str(i), "temperature": 0, "max_tokens": 128,
+                        **{key: q[key] for key in ("messages", "tools", "prompt") if key in q}}) + "\n"
             for i, q in enumerate(questions))
         with Service(ranks=2) as service:
             done = client("batch", "--server", service.address, "--input", "-", "--output", "-",
                           stdin=requests, timeout=240)
         self.assertEqual(done.returncode, 0, done.stderr)
         answers = {int(a["id"]): a["text"] for a in map(json.loads, done.stdout.splitlines())}
-        exact = sum(answers[i].strip() == q["expected"].strip() for i, q in enumerate(questions))
+        exact = sum(answers[i] == q["expected"] for i, q in enumerate(questions))
         print(f"held-out: {exact} of {len(questions)} exact")
         self.assertGreaterEqual(exact / len(questions), 0.9)
 
