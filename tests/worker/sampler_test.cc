@@ -14,6 +14,7 @@
 
 #include "kernels/backend_factory.h"
 #include "tests/worker/rank_threads.h"
+#include "worker/slot_state.h"
 #include "worker/token_filter.h"
 
 namespace phalanx {
@@ -289,6 +290,15 @@ TEST_P(SamplerOverRanks, AdjustmentsFollowTheOracle) {
     params.min_tokens = round % 2 == 0 ? 20 : 0;
     if (round % 4 == 3) params.allowed_token_ids = {3, 64, 500, 640, 998};
     const Row row = Adjusted(one);
+    SlotState slot;
+    slot.Init(one.init);
+    Row adjusted = one.logits;
+    std::vector<RawLogit> overwritten;
+    slot.Adjust({0, kVocab}, adjusted, overwritten);
+    EXPECT_EQ(adjusted, row) << "round " << round;
+    for (const RawLogit& raw : overwritten) {
+      EXPECT_EQ(raw.logit, one.logits[static_cast<size_t>(raw.id)]);
+    }
     const auto want = std::max_element(row.begin(), row.end()) - row.begin();
     EXPECT_EQ(SampleOne({.ranks = GetParam()}, one), want) << "round " << round;
   }
