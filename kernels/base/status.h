@@ -109,11 +109,14 @@ class [[nodiscard]] StatusOr {
     PHALANX_CHECK(!status_.ok());
   }
   // From what T is made of, e.g. a unique_ptr to a derived class.
+  // NOLINTBEGIN(google-explicit-constructor,bugprone-forwarding-reference-overload): constrained
+  // below
   template <typename U>
   requires(std::is_convertible_v<U&&, T> && !std::is_same_v<std::remove_cvref_t<U>, T> &&
            !std::is_same_v<std::remove_cvref_t<U>, Status> &&
            !std::is_same_v<std::remove_cvref_t<U>, StatusOr>) StatusOr(U&& value)
-      : value_(T(std::forward<U>(value))) {}  // NOLINT(google-explicit-constructor)
+      : value_(T(std::forward<U>(value))) {}
+  // NOLINTEND(google-explicit-constructor,bugprone-forwarding-reference-overload)
 
   bool ok() const { return value_.has_value(); }
   const Status& status() const& { return status_; }
@@ -159,6 +162,8 @@ class [[nodiscard]] StatusOr {
 #define PHALANX_CONCAT_INNER_(a, b) a##b
 #define PHALANX_CONCAT_(a, b) PHALANX_CONCAT_INNER_(a, b)
 
+// `lhs` may be a declaration, so it cannot stand in parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define PHALANX_ASSIGN_OR_RETURN(lhs, expression) \
   PHALANX_ASSIGN_OR_RETURN_IMPL_(PHALANX_CONCAT_(phalanx_status_or_, __LINE__), lhs, expression)
 
@@ -167,3 +172,4 @@ class [[nodiscard]] StatusOr {
   if (!tmp.ok()) [[unlikely]]                                \
     return std::move(tmp).status();                          \
   lhs = *std::move(tmp)
+// NOLINTEND(bugprone-macro-parentheses)

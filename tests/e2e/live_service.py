@@ -36,10 +36,10 @@ def random_model(seed: int, folder: pathlib.Path, vocab_size: int) -> Qwen2ForCa
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.1)
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.to(torch.bfloat16).save_pretrained(folder)  # rounds the rope frequencies, too, so the oracle is loaded anew
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(MODEL / file, folder)
-    return model.float().eval()
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
 @torch.no_grad()
