@@ -107,6 +107,7 @@ internal::RequestOutput ErrorOutput(uint64_t request, const Status& status) {
   wire.set_finish(internal::ENGINE_FINISH_ERROR);
   wire.set_error(status.message());
   wire.set_error_code(static_cast<int32_t>(status.code()));
+  wire.set_error_field(status.field());
   return wire;
 }
 

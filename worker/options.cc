@@ -110,7 +110,8 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
       "KV pool of one rank, e.g. 512M; default: 40 % of the available memory, at most 4 GiB, "
       "shared by the ranks of the host");
   app.add_option("--gpu-memory-utilization", group.memory_fraction,
-                 "fraction of the memory for weights and KV pool; on CPUs, of the host's")
+                 "KV pools of this host as a fraction of the memory that is available once weights "
+                 "are loaded")
       ->check(CLI::Range(0.01, 1.0))
       ->excludes("--kv-cache-memory-bytes");
   app.add_flag_function(

@@ -16,7 +16,8 @@ std::string_view BytesOf(const Tokenizer* tokenizer, int32_t id) {
 Status EngineError(const internal::RequestOutput& output) {
   const int code = output.error_code();
   const bool known = code > 0 && code <= static_cast<int>(StatusCode::kUnauthenticated);
-  return {known ? static_cast<StatusCode>(code) : StatusCode::kInternal, output.error()};
+  return Status(known ? static_cast<StatusCode>(code) : StatusCode::kInternal, output.error())
+      .WithField(output.error_field());
 }
 
 v1::FinishReason ReasonOf(internal::EngineFinish finish) {
