@@ -43,7 +43,8 @@ TEST_F(LocateTest, SaysTheCommandThatFetches) {
 }
 
 TEST_F(LocateTest, RefusesWhatCouldLeaveTheCache) {
-  testing::WriteFile(entry_ / "refs" / "main", "../../..");
+  testing::WriteFile(entry_ / "refs" / "main", "..");
+  testing::WriteFile(entry_ / "config.json", "{}");
   EXPECT_FALSE(LocateModel("Qwen/Tiny-0.5B", cache_.path()).ok());
   for (const char* id : {"", "Qwen", "../x", "a/..", "a/b/c", "a/b@../..", "a/b@", "Qwen/"}) {
     const auto refused = LocateModel(id, cache_.path());

@@ -17,7 +17,7 @@ import tempfile
 import reference
 
 STEPS = 64
-YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 256}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 64}
 
@@ -36,7 +36,7 @@ MODELS = {
     "untied_12_2_head128": config(192, 12, 2, 128, 100, 1003, 3, False, theta=10000.0),
     "untied_3_1_f16": config(100, 3, 1, 64, 100, 130, 4, False, "float16"),
     "tied_7_7_f32": config(63, 7, 7, 6, 64, 70, 3, True, "float32"),
-    "yarn_8_2": config(128, 8, 2, 64, 192, 500, 3, True, rope_scaling=YARN),
+    "yarn_8_2": config(128, 8, 2, 64, 192, 500, 3, True, theta=10000.0, rope_scaling=YARN),
     "llama3_5_5": config(160, 5, 5, 32, 130, 300, 3, False, "float32", rope_scaling=LLAMA3),
     "linear_6_3": config(96, 6, 3, 16, 200, 257, 2, True, "float32",
                          rope_scaling={"type": "linear", "factor": 2.0}),
