@@ -30,6 +30,7 @@ def load_reference(folder, dummy_seed=None):
     from dummy_weights import dummy_tensor
 
     torch.set_grad_enabled(False)
+    torch.set_num_threads(1)  # small products: more threads only wait for each other
     if dummy_seed is None:
         return Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
     config = AutoConfig.from_pretrained(folder)
