@@ -132,13 +132,13 @@ StreamedAnswer Ask(v1::Inference::StubInterface& stub, const ConnectionFlags& co
                    const BatchRequest& request) {
   grpc::ClientContext context;
   Prepare(context, connection);
-  std::unique_ptr<StreamReader> reader;
-  if (const auto* chat = std::get_if<v1::ChatRequest>(&request)) {
-    reader = stub.ChatStream(&context, *chat);
-  } else {
-    reader = stub.GenerateStream(&context, std::get<v1::GenerateRequest>(request));
-  }
-  return ReadStream(*reader, [](const v1::StreamResponse&) {});
+  const auto open = [&]() -> std::unique_ptr<StreamReader> {
+    if (const auto* chat = std::get_if<v1::ChatRequest>(&request)) {
+      return stub.ChatStream(&context, *chat);
+    }
+    return stub.GenerateStream(&context, std::get<v1::GenerateRequest>(request));
+  };
+  return ReadStream(open, [](const v1::StreamResponse&) {});
 }
 
 int RunBatch(const BatchFlags& flags) {

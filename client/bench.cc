@@ -89,8 +89,8 @@ class LoadGenerator {
   void Ask(size_t index) {
     grpc::ClientContext context;
     Prepare(context, flags_.connection);
-    const auto reader = stub_.GenerateStream(&context, requests_[index]);
-    answers_[index] = ReadStream(*reader, [](const v1::StreamResponse&) {});
+    const auto open = [&] { return stub_.GenerateStream(&context, requests_[index]); };
+    answers_[index] = ReadStream(open, [](const v1::StreamResponse&) {});
   }
 
   const BenchFlags& flags_;

@@ -47,8 +47,8 @@ class Conversation {
     grpc::ClientContext context;
     Prepare(context, flags_.connection);
     interrupt_.SetCall(&context);
-    const auto reader = stub_->ChatStream(&context, request_);
-    const StreamedAnswer answer = ReadStream(*reader, [&](const v1::StreamResponse& delta) {
+    const auto open = [&] { return stub_->ChatStream(&context, request_); };
+    const StreamedAnswer answer = ReadStream(open, [&](const v1::StreamResponse& delta) {
       if (!flags_.json && delta.index() == 0) PrintNow(delta.text_delta());
     });
     interrupt_.SetCall(nullptr);

@@ -49,8 +49,8 @@ int RunGenerate(GenerateFlags& flags) {
   const auto stub = Connect(flags.connection);
   grpc::ClientContext context;
   Prepare(context, flags.connection);
-  const auto reader = stub->GenerateStream(&context, flags.request);
-  const StreamedAnswer answer = ReadStream(*reader, [&](const v1::StreamResponse& delta) {
+  const auto open = [&] { return stub->GenerateStream(&context, flags.request); };
+  const StreamedAnswer answer = ReadStream(open, [&](const v1::StreamResponse& delta) {
     if (live) PrintNow(delta.text_delta());
   });
   if (live && answer.num_tokens() > 0) PrintNow("\n");

@@ -50,21 +50,23 @@ int64_t StreamedAnswer::num_tokens() const {
 }
 
 double StreamedAnswer::decode_tokens_per_s() const {
-  const double ms = e2el_ms() - ttft_ms();
-  return ms > 0 ? static_cast<double>(num_tokens() - 1) / ms * 1e3 : 0;
+  const double ms = response.timings().decode_ms();
+  const int64_t tokens = num_tokens() - response.choices_size();
+  return ms > 0 && tokens > 0 ? static_cast<double>(tokens) / ms * 1e3 : 0;
 }
 
-StreamedAnswer ReadStream(StreamReader& reader,
+StreamedAnswer ReadStream(const std::function<std::unique_ptr<StreamReader>()>& open,
                           const std::function<void(const v1::StreamResponse&)>& on_delta) {
   StreamedAnswer answer;
   answer.sent = StreamedAnswer::Clock::now();
+  const std::unique_ptr<StreamReader> reader = open();
   v1::StreamResponse delta;
-  while (reader.Read(&delta)) {
+  while (reader->Read(&delta)) {
     if (delta.token_ids_size() > 0) answer.arrivals.push_back(StreamedAnswer::Clock::now());
     Append(delta, answer.response);
     on_delta(delta);
   }
-  answer.status = FromGrpc(reader.Finish());
+  answer.status = FromGrpc(reader->Finish());
   return answer;
 }
 

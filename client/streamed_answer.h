@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "kernels/base/status.h"
@@ -20,14 +21,17 @@ struct StreamedAnswer {
 
   double ttft_ms() const;  // 0 where no token came
   double e2el_ms() const;
-  double decode_tokens_per_s() const;  // after the first message
-  int64_t num_tokens() const;          // of all choices
+  // Tokens after each choice's first, over the time that the server took for them; 0 where there
+  // are none. The server's clock, since messages may reach a busy client in one go.
+  double decode_tokens_per_s() const;
+  int64_t num_tokens() const;  // of all choices
 };
 
 using StreamReader = grpc::ClientReaderInterface<v1::StreamResponse>;
 
-// Reads to the end; `on_delta` sees each message as it comes.
-StreamedAnswer ReadStream(StreamReader& reader,
+// Sends the request, which is what `open` does, and reads to the end; `on_delta` sees each message
+// as it comes. The clock starts before the request is sent.
+StreamedAnswer ReadStream(const std::function<std::unique_ptr<StreamReader>()>& open,
                           const std::function<void(const v1::StreamResponse&)>& on_delta);
 
 }  // namespace phalanx
