@@ -24,11 +24,12 @@ knows() { grep -qE -- "(^|[ ,])$2([ ,={]|\$)" <<<"$1"; }
 # A folder, or a hub id that lies in the Hugging Face cache.
 locate() {
   [ -d "$1" ] && { echo "$1"; return; }
-  [[ $1 =~ ^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$ ]] || die "--model: no folder '$1'; allowed: a folder or a hub id"
-  local cache=${HF_HUB_CACHE:-${HF_HOME:-$HOME/.cache/huggingface}/hub}
-  local repository=$cache/models--${1//\//--}
-  local revision
-  revision=$(cat "$repository/refs/main" 2>/dev/null) && [ -d "$repository/snapshots/$revision" ] ||
+  [[ $1 =~ ^([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+)(@([A-Za-z0-9._-]+))?$ ]] ||
+    die "--model: no folder '$1'; allowed: a folder, or a hub id OWNER/NAME or OWNER/NAME@REVISION"
+  local cache=${HF_HUB_CACHE:-${HF_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/huggingface}/hub}
+  local repository=$cache/models--${BASH_REMATCH[1]}--${BASH_REMATCH[2]}
+  local revision=${BASH_REMATCH[4]:-main}
+  revision=$(cat "$repository/refs/$revision" 2>/dev/null) && [ -d "$repository/snapshots/$revision" ] ||
     die "--model: '$1' is no folder and not in the cache $cache; fetch it with: launch/fetch.sh $1"
   echo "$repository/snapshots/$revision"
 }
