@@ -5,6 +5,8 @@ cd "$(dirname "$0")/.."
 preset=$1
 shift
 options=()
+# Checkouts in different folders share what the compiler cache holds.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 command -v ccache >/dev/null &&
   options+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 # Configuring prints dozens of lines that matter only when it fails.
