@@ -17,7 +17,7 @@ bool IsGroupOfOne() {
 }
 
 StatusOr<std::unique_ptr<Communicator>> MakeSharedMemory(
-    const MpiOptions& options, std::shared_ptr<MpiEnvironment> environment) {
+    const MpiOptions& options, const std::shared_ptr<MpiEnvironment>& environment) {
   const SharedLayout layout{environment->size(), kDefaultSlotBytes};
   PHALANX_ASSIGN_OR_RETURN(std::shared_ptr<SharedRegion> region,
                            MakeMpiSharedRegion(environment, layout.total_bytes()));
@@ -51,7 +51,7 @@ StatusOr<std::unique_ptr<Communicator>> CreateMpiCommunicator(const MpiOptions& 
                                     environment->num_ranks_on_host(), environment->size()));
   }
   if (one_host && options.kind != CommunicatorKind::kMpi)
-    return MakeSharedMemory(options, std::move(environment));
+    return MakeSharedMemory(options, environment);
   return MakeMpiOnlyCommunicator(std::move(environment));
 }
 

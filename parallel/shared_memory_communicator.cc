@@ -120,7 +120,7 @@ Status SharedMemoryCommunicator::CheckTags(Op op, size_t bytes) {
     const uint64_t theirs = board(peer).tag[phase_ % kNumSlots];
     if (theirs == mine) [[likely]]
       continue;
-    const Status error = InternalError(
+    Status error = InternalError(
         "ranks are out of step: rank {} is in operation {} of {} bytes, rank {} in operation {} of "
         "{} bytes",
         rank(), mine & 0xff, mine >> 8, peer, theirs & 0xff, theirs >> 8);
@@ -273,8 +273,7 @@ Status SharedMemoryCommunicator::Broadcast(std::string& message) {
       std::memcpy(buffer, &total, sizeof(total));
     } else {
       if ((board(kRoot).tag[phase_ % kNumSlots] & 0xff) != static_cast<uint64_t>(Op::kBroadcast)) {
-        const Status error =
-            InternalError("ranks are out of step: rank {} expects a broadcast", rank());
+        Status error = InternalError("ranks are out of step: rank {} expects a broadcast", rank());
         Abort(error);
         return error;
       }

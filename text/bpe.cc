@@ -129,7 +129,7 @@ class BpeModel::WordTable {
   size_t mask_;
 };
 
-BpeModel::BpeModel(BpeConfig config)
+BpeModel::BpeModel(const BpeConfig& config)
     : byte_ids_(config.byte_ids),
       pairs_(std::make_unique<PairTable>(config.merges)),
       words_(std::make_unique<WordTable>(config.tokens.size())) {

@@ -35,7 +35,7 @@ struct BpeConfig {
 // Repeatedly joins the adjacent pair of the lowest rank, the leftmost of equal ones. Immutable.
 class BpeModel {
  public:
-  explicit BpeModel(BpeConfig config);
+  explicit BpeModel(const BpeConfig& config);
   ~BpeModel();
 
   // Appends the ids of `piece`. O(n log n) in its length, O(1) where it is one token.

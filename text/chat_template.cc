@@ -231,7 +231,8 @@ StatusOr<std::optional<std::string>> DefaultOf(const JsonField& list) {
 
 }  // namespace
 
-std::unique_ptr<ChatTemplate> MakeChatTemplate(std::string template_text, std::string bos_token) {
+std::unique_ptr<ChatTemplate> MakeChatTemplate(std::string template_text,
+                                               const std::string& bos_token) {
   std::string one_line;  // in a Jinja literal a newline and \n are the same
   for (const char c : template_text) {
     if (c == '\n') {
@@ -268,7 +269,7 @@ StatusOr<std::unique_ptr<ChatTemplate>> LoadChatTemplate(const std::filesystem::
     PHALANX_ASSIGN_OR_RETURN(text, ReadTextFile(template_path));
   }
   if (!text) return std::make_unique<NoTemplate>();
-  return MakeChatTemplate(*std::move(text), std::move(bos_token));
+  return MakeChatTemplate(*std::move(text), bos_token);
 }
 
 }  // namespace phalanx

@@ -59,6 +59,7 @@ class ChatTemplate {
 StatusOr<std::unique_ptr<ChatTemplate>> LoadChatTemplate(const std::filesystem::path& model_dir);
 
 // The same for one template text; `bos_token` is the text that the template's bos_token stands for.
-std::unique_ptr<ChatTemplate> MakeChatTemplate(std::string template_text, std::string bos_token);
+std::unique_ptr<ChatTemplate> MakeChatTemplate(std::string template_text,
+                                               const std::string& bos_token);
 
 }  // namespace phalanx

@@ -119,7 +119,8 @@ class LockstepEngine final : public Engine {
   static void FilePrompt(const SequenceWork& work, std::vector<TokenLogprobs> rows,
                          std::vector<TokenLogprobs>& prompt) {
     for (size_t i = 0; i < rows.size(); ++i) {
-      const auto position = static_cast<size_t>(work.start_position + work.logit_offsets[i] + 1);
+      const auto position =
+          static_cast<size_t>(int64_t{work.start_position} + work.logit_offsets[i] + 1);
       if (position < prompt.size()) prompt[position] = std::move(rows[i]);
     }
   }

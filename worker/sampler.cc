@@ -183,7 +183,8 @@ void ShardedSampler::Lay(const StepPlan& plan, std::vector<SampleResult>& result
           sampled.raw_task = AddTask({.row = row, .top_k = kMaxLogprobs});
         continue;
       }
-      const auto next = static_cast<size_t>(work.start_position + work.logit_offsets[i] + 1);
+      const auto next =
+          static_cast<size_t>(int64_t{work.start_position} + work.logit_offsets[i] + 1);
       if (next >= slot.prompt_ids().size()) continue;
       prompt_.push_back({.result = result,
                          .row = row,

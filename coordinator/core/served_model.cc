@@ -144,7 +144,7 @@ Status ServedModel::LoadText(const ServedModelOptions& options) {
   if (tokenizer_ != nullptr && tokenizer_->bos_id()) {
     bos = tokenizer_->IdToToken(*tokenizer_->bos_id()).value_or("");
   }
-  chat_template_ = MakeChatTemplate(std::move(text), std::move(bos));
+  chat_template_ = MakeChatTemplate(std::move(text), bos);
   return OkStatus();
 }
 
