@@ -249,7 +249,10 @@ TokenCandidate ShardedSampler::WithRaw(const SampledRow& row, const Candidate& c
 // Sends this shard's records, then its candidates; receives everybody's.
 Status ShardedSampler::Exchange(const TensorView& logits) {
   const size_t records_bytes = tasks_.size() * sizeof(TaskRecord);
-  const size_t bytes = records_bytes + num_candidates_ * sizeof(TokenCandidate);
+  // Rounded up, so that the next shard's records are aligned in what is gathered.
+  constexpr size_t kAlignment = alignof(TaskRecord);
+  const size_t bytes = (records_bytes + num_candidates_ * sizeof(TokenCandidate) + kAlignment - 1) /
+                       kAlignment * kAlignment;
   send_.assign(bytes, std::byte{0});
   recv_.resize(bytes * NumShards());
   auto* const records = reinterpret_cast<TaskRecord*>(send_.data());
