@@ -104,7 +104,11 @@ while alive "$coordinator" && alive "$group"; do
   if [ $announced = no ]; then sleep 0.05; else sleep 0.2; fi
 done
 
-# One of the two has ended. After a stop request both must end by themselves within the drain time.
+# One of the two has ended. After a stop request both must end by themselves within the drain time; a group that never
+# attached knows of no drain, and without a coordinator there is nothing to drain.
+first=group
+alive "$coordinator" || first=coordinator
+[ $announced = no ] && [ $first = coordinator ] && kill -KILL -- "-$group" 2>/dev/null
 deadline=$((SECONDS + ${drain_s%%.*} + 5))
 if [ $stopping = no ]; then
   alive "$coordinator" && sleep 0.5 && kill -TERM "$coordinator" 2>/dev/null
@@ -115,7 +119,10 @@ alive "$group" && kill -KILL -- "-$group" 2>/dev/null
 alive "$coordinator" && kill -KILL "$coordinator" 2>/dev/null
 wait "$coordinator"; coordinator_rc=$?; coordinator=
 wait "$group"; group_rc=$?; group=
-if [ $stopping = yes ] && [ $coordinator_rc -eq 0 ] && [ $group_rc -eq 0 ]; then exit 0; fi
+if [ $stopping = yes ] && [ $coordinator_rc -eq 0 ] && { [ $group_rc -eq 0 ] || [ $announced = no ]; }; then
+  exit 0
+fi
 echo "serve.sh: coordinator exited with $coordinator_rc, ranks with $group_rc" >&2
-for rc in $group_rc $coordinator_rc; do [ "$rc" -ne 0 ] && exit "$rc"; done
+if [ $first = coordinator ]; then codes="$coordinator_rc $group_rc"; else codes="$group_rc $coordinator_rc"; fi
+for rc in $codes; do [ "$rc" -ne 0 ] && exit "$rc"; done
 exit 1

@@ -109,7 +109,7 @@ class BadInput(unittest.TestCase):
             done = subprocess.run([str(ROOT / "launch/serve.sh"), "--model", str(MODEL), "-np", "1",
                                    "--grpc-port", port], capture_output=True, text=True, timeout=60,
                                   env={**os.environ, "PHALANX_BIN_DIR": str(BIN)})
-            self.assertNotEqual(done.returncode, 0)
+            self.assertEqual(done.returncode, 2)
             self.assertIn(port, done.stderr)
 
 
