@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
+
 #include "kernels/base/check.h"
 
 namespace phalanx {
@@ -36,7 +38,9 @@ int NumUsableCpus() {
   return CPU_COUNT(&set);
 }
 
-ThreadPool::ThreadPool(const ThreadPoolOptions& options) : num_threads_(options.num_threads) {
+ThreadPool::ThreadPool(const ThreadPoolOptions& options)
+    : num_threads_(options.num_threads),
+      shares_(static_cast<size_t>(std::max(1, options.num_threads))) {
   PHALANX_CHECK_GE(num_threads_, 1);
   RestrictToCpus(pthread_self(), options.cpus);
   spin_rounds_ = num_threads_ <= NumUsableCpus() ? kSpinRounds : 0;
@@ -59,7 +63,10 @@ void ThreadPool::Run(int64_t num_tasks, const void* context, TaskFunction functi
   function_ = function;
   num_tasks_ = num_tasks;
   finished_.store(0, std::memory_order_relaxed);
-  unclaimed_.store(num_tasks, std::memory_order_release);
+  for (int share = 0; share < num_threads_; ++share) {
+    const int64_t size = FirstTask(share + 1, num_tasks) - FirstTask(share, num_tasks);
+    shares_[static_cast<size_t>(share)].unclaimed.store(size, std::memory_order_release);
+  }
   loop_number_.fetch_add(1, std::memory_order_release);
   loop_number_.notify_all();
   RunTasks(0);
@@ -75,17 +82,22 @@ void ThreadPool::Run(int64_t num_tasks, const void* context, TaskFunction functi
 }
 
 void ThreadPool::RunTasks(int thread) {
-  int64_t unclaimed = unclaimed_.load(std::memory_order_relaxed);
+  for (int i = 0; i < num_threads_; ++i) RunShare((thread + i) % num_threads_, thread);
+}
+
+void ThreadPool::RunShare(int share, int thread) {
+  std::atomic<int64_t>& counter = shares_[static_cast<size_t>(share)].unclaimed;
+  int64_t unclaimed = counter.load(std::memory_order_relaxed);
   while (unclaimed > 0) {
-    if (!unclaimed_.compare_exchange_weak(unclaimed, unclaimed - 1, std::memory_order_acquire,
-                                          std::memory_order_relaxed)) {
+    if (!counter.compare_exchange_weak(unclaimed, unclaimed - 1, std::memory_order_acquire,
+                                       std::memory_order_relaxed)) {
       continue;
     }
     const int64_t num_tasks = num_tasks_;
-    function_(context_, num_tasks - unclaimed, thread);
+    function_(context_, FirstTask(share + 1, num_tasks) - unclaimed, thread);
     const bool last = finished_.fetch_add(1, std::memory_order_acq_rel) + 1 == num_tasks;
     if (last && thread != 0) finished_.notify_one();
-    unclaimed = unclaimed_.load(std::memory_order_relaxed);
+    unclaimed = counter.load(std::memory_order_relaxed);
   }
 }
 

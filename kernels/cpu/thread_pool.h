@@ -23,9 +23,10 @@ struct ThreadPoolOptions {
 // so that the ops of one step start at once, and then sleep, so that an idle process uses no CPU.
 // They never spin where there are more threads than usable CPUs.
 //
-// A loop's tasks are claimed one at a time in ascending order, by whichever thread is free; results
-// must not depend on which thread runs a task. A worker that is late finds nothing left and is not
-// waited for.
+// A loop's tasks are cut into one contiguous share per thread. A thread claims the tasks of its own
+// share one at a time in ascending order, so that it streams through neighbouring memory, and then
+// helps with the shares of the others; results must not depend on which thread runs a task. A
+// worker that is late finds nothing left and is not waited for.
 //
 // ParallelFor is called from one thread at a time and does not nest.
 class ThreadPool {
@@ -54,7 +55,10 @@ class ThreadPool {
   using TaskFunction = void (*)(const void* context, int64_t task, int thread);
 
   void Run(int64_t num_tasks, const void* context, TaskFunction function);
+  int64_t FirstTask(int share, int64_t num_tasks) const { return num_tasks * share / num_threads_; }
   void RunTasks(int thread);
+  // Runs what is left of one share.
+  void RunShare(int share, int thread);
   void WorkerLoop(int thread);
 
   int num_threads_;
@@ -66,7 +70,10 @@ class ThreadPool {
   TaskFunction function_ = nullptr;
   int64_t num_tasks_ = 0;
 
-  alignas(64) std::atomic<int64_t> unclaimed_{0};
+  struct alignas(64) Share {
+    std::atomic<int64_t> unclaimed{0};
+  };
+  std::vector<Share> shares_;  // one per thread
   alignas(64) std::atomic<int64_t> finished_{0};
   alignas(64) std::atomic<uint32_t> loop_number_{0};
   std::atomic<bool> stopping_{false};
