@@ -49,6 +49,7 @@ class Stream {
   uint64_t first_request() const { return init_.first_request; }
   int32_t num_choices() const { return init_.params.num_choices; }
   int32_t num_prompt_tokens() const { return static_cast<int32_t>(init_.prompt.ids.size()); }
+  const std::vector<int32_t>& prompt_ids() const { return init_.prompt.ids; }
   Clock::time_point deadline() const { return init_.deadline; }
   Clock::time_point start() const { return init_.start; }
   Sink& sink() const { return *init_.sink; }

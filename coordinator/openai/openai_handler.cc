@@ -1,0 +1,222 @@
+#include "coordinator/openai/openai_handler.h"
+
+#include <chrono>
+#include <utility>
+
+#include "coordinator/openai/answer.h"
+#include "coordinator/openai/chat_format.h"
+#include "coordinator/openai/completion_format.h"
+#include "coordinator/openai/requests.h"
+#include "coordinator/openai/routes.h"
+#include "coordinator/openai/small_endpoints.h"
+
+namespace phalanx::openai {
+namespace {
+
+using ExchangePtr = std::shared_ptr<http::Exchange>;
+
+int64_t SystemTime() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+std::string_view HeaderOf(const http::Request& request, std::string_view name) {
+  for (const http::Header& header : request.headers) {
+    if (header.name == name) return header.value;
+  }
+  return {};
+}
+
+// Equal for servers whose answers are equal.
+std::string Fingerprint(const std::string& numerics_id) {
+  uint64_t hash = 0xCBF29CE484222325U;  // FNV-1a
+  for (const char c : numerics_id) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+  return fmt::format("fp_{:010x}", hash >> 24);
+}
+
+// As vLLM: the media type alone counts, and it must be there.
+Status CheckContentType(const http::Request& request) {
+  std::string type(HeaderOf(request, "content-type"));
+  type.resize(std::min(type.find(';'), type.size()));
+  while (!type.empty() && type.back() == ' ') type.pop_back();
+  for (char& c : type) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  if (type == "application/json") return OkStatus();
+  return InvalidArgumentError("Content-Type: is {}, allowed: application/json",
+                              type.empty() ? "absent" : SafeKey(type));
+}
+
+class OpenAiHandler final : public http::Handler,
+                            public std::enable_shared_from_this<OpenAiHandler> {
+ public:
+  OpenAiHandler(Frontend& frontend, TaskQueue& queue, OpenAiOptions options)
+      : frontend_(frontend),
+        queue_(queue),
+        unknown_(options.unknown_fields),
+        unix_time_(options.unix_time ? std::move(options.unix_time) : SystemTime),
+        created_(unix_time_()) {}
+
+  void Handle(ExchangePtr exchange) override {
+    const http::Request& request = exchange->request();
+    const Route* route = FindRoute(request.path);
+    const bool any = request.path == "*";
+    if (route == nullptr && !any) {
+      Refuse(*exchange, NotFoundError("there is nothing at {}", SafeKey(request.path)));
+      return;
+    }
+    if (request.method == "OPTIONS") {
+      exchange->Send({.status = 204,
+                      .headers = {{"Allow", AllowedMethods(route)}},
+                      .content_type = "",
+                      .body = ""});
+      return;
+    }
+    if (any || !Serves(*route, request.method)) {
+      RefuseMethod(*exchange, route);
+      return;
+    }
+    if (route->method == Method::kGet) {
+      AnswerGet(*exchange, *route);
+      return;
+    }
+    const Status type = CheckContentType(request);
+    if (!type.ok()) {
+      Refuse(*exchange, type);
+    } else if (request.body.size() <= kInlineBytes) {
+      AnswerPost(exchange, *route);
+    } else if (queue_.Post([self = shared_from_this(), exchange, route] {
+                 self->AnswerPost(exchange, *route);
+               }) == PostResult::kFull) {
+      Refuse(*exchange, ResourceExhaustedError("the queue of large requests is full"));
+    }
+  }
+
+ private:
+  static std::string RequestId(const http::Exchange& exchange) {
+    return SafeRequestId(HeaderOf(exchange.request(), "x-request-id"));
+  }
+
+  static void Reply(http::Exchange& exchange, http::Response response) {
+    std::string id = RequestId(exchange);
+    if (!id.empty()) response.headers.push_back({"X-Request-Id", std::move(id)});
+    exchange.Send(std::move(response));
+  }
+
+  void Refuse(http::Exchange& exchange, const Status& status) const {
+    Reply(exchange, ErrorResponse(InWordsOfApi(status), frontend_.RetryDelay()));
+  }
+
+  static void RefuseMethod(http::Exchange& exchange, const Route* route) {
+    const std::string allowed = AllowedMethods(route);
+    http::Response response;
+    response.status = 405;
+    response.headers.push_back({"Allow", allowed});
+    response.body = ErrorBody(
+        fmt::format("method: is {}, allowed: {}", SafeKey(exchange.request().method), allowed),
+        "MethodNotAllowedError", "", response.status);
+    Reply(exchange, std::move(response));
+  }
+
+  void ReplyWith(http::Exchange& exchange, StatusOr<std::string> body) const {
+    if (!body.ok()) {
+      Refuse(exchange, body.status());
+      return;
+    }
+    http::Response response;
+    response.body = *std::move(body);
+    Reply(exchange, std::move(response));
+  }
+
+  void AnswerGet(http::Exchange& exchange, const Route& route) const {
+    switch (route.endpoint) {
+      case Endpoint::kModels:
+        return ReplyWith(exchange, ModelsBody(frontend_, created_));
+      case Endpoint::kModel:
+        return ReplyWith(
+            exchange, ModelBody(frontend_,
+                                std::string_view(exchange.request().path).substr(route.path.size()),
+                                created_));
+      case Endpoint::kVersion:
+        return ReplyWith(exchange, VersionBody(frontend_));
+      default: {
+        const bool up =
+            route.endpoint == Endpoint::kLive || frontend_.state() == ServingState::kReady;
+        return Reply(exchange,
+                     {.status = up ? 200 : 503, .headers = {}, .content_type = "", .body = ""});
+      }
+    }
+  }
+
+  void AnswerPost(const ExchangePtr& exchange, const Route& route) {
+    const StatusOr<Json> body = ParseBody(exchange->request().body, frontend_.limits());
+    if (!body.ok()) return Refuse(*exchange, body.status());
+    const ParseContext context{frontend_.limits(), unknown_};
+    switch (route.endpoint) {
+      case Endpoint::kChat:
+        return AnswerChat(exchange, *body, context);
+      case Endpoint::kCompletions:
+        return AnswerCompletion(exchange, *body, context);
+      case Endpoint::kTokenize:
+        return ReplyWith(*exchange, TokenizeBody(frontend_, *body, context));
+      default:
+        return ReplyWith(*exchange, DetokenizeBody(frontend_, *body, context));
+    }
+  }
+
+  void AnswerChat(const ExchangePtr& exchange, const Json& body, const ParseContext& context) {
+    StatusOr<ChatCall> call = ReadChat(body, context);
+    if (!call.ok()) return Refuse(*exchange, call.status());
+    auto format = std::make_unique<ChatFormat>(*call, frontend_.limits());
+    Label(*exchange, &call->request);
+    Start(exchange, *call, std::move(format),
+          {[&](Caller caller) { return frontend_.Chat(call->request, std::move(caller)); }});
+  }
+
+  void AnswerCompletion(const ExchangePtr& exchange, const Json& body,
+                        const ParseContext& context) {
+    StatusOr<CompletionCall> call = ReadCompletion(body, context);
+    if (!call.ok()) return Refuse(*exchange, call.status());
+    auto format = std::make_unique<CompletionFormat>(*call);
+    std::vector<StartPart> starts;
+    for (v1::GenerateRequest& request : call->requests) {
+      Label(*exchange, &request);
+      starts.emplace_back([this, &request](Caller caller) {
+        return frontend_.Generate(request, std::move(caller));
+      });
+    }
+    Start(exchange, *call, std::move(format), starts);
+  }
+
+  // A client's own id is a label, wherever it stands.
+  template <typename Request>
+  static void Label(const http::Exchange& exchange, Request* request) {
+    if (request->request_id().empty()) request->set_request_id(RequestId(exchange));
+  }
+
+  void Start(const ExchangePtr& exchange, const Call& call, std::unique_ptr<AnswerFormat> format,
+             const std::vector<StartPart>& starts) {
+    AnswerInit init(frontend_, exchange, std::move(format));
+    init.head.created = unix_time_();
+    init.head.model = frontend_.model().id();
+    init.head.system_fingerprint = Fingerprint(frontend_.GetServerInfo().numerics_id());
+    init.request_id = RequestId(*exchange);
+    init.delivery = call.answer.stream ? Delivery::kIncremental : Delivery::kWhole;
+    init.return_token_ids = call.answer.return_token_ids;
+    std::make_shared<Answer>(std::move(init))->Run(starts);
+  }
+
+  Frontend& frontend_;
+  TaskQueue& queue_;
+  UnknownFields unknown_;
+  const std::function<int64_t()> unix_time_;
+  const int64_t created_;
+};
+
+}  // namespace
+
+std::shared_ptr<http::Handler> MakeOpenAiHandler(Frontend& frontend, TaskQueue& queue,
+                                                 OpenAiOptions options) {
+  return std::make_shared<OpenAiHandler>(frontend, queue, std::move(options));
+}
+
+}  // namespace phalanx::openai

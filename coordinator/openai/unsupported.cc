@@ -1,0 +1,85 @@
+#include "coordinator/openai/unsupported.h"
+
+namespace phalanx::openai {
+namespace {
+
+Status NotYet(const JsonField& field, std::string_view allowed) {
+  return UnimplementedError("{}: is {}, which is not supported yet, allowed: {}", field.path(),
+                            Describe(field.json()), allowed)
+      .WithField(field.path());
+}
+
+Status RefuseConstraint(const JsonField& field, Call*) { return NotYet(field, "nothing"); }
+
+Status RefuseAny(const JsonField& field, Call*) { return field.Refuse("nothing: not supported"); }
+
+Status RefuseTrue(const JsonField& field, Call*) {
+  PHALANX_ASSIGN_OR_RETURN(const bool value, field.Bool());
+  return value ? field.Refuse("false: not supported") : OkStatus();
+}
+
+Status RefuseFalse(const JsonField& field, Call*) {
+  PHALANX_ASSIGN_OR_RETURN(const bool value, field.Bool());
+  return value ? OkStatus() : field.Refuse("true: not supported otherwise");
+}
+
+Status RefuseNotEmpty(const JsonField& field, Call*) {
+  const bool may_be_empty = field.json().is_array() || field.json().is_object();
+  if (may_be_empty && field.json().empty()) return OkStatus();
+  return field.Refuse("nothing, or an empty one: not supported");
+}
+
+Status ReadResponseFormat(const JsonField& field, Call*) {
+  constexpr std::string_view kAllowed = "an object with type text";
+  PHALANX_RETURN_IF_ERROR(field.CheckObject(kAllowed));
+  const JsonField type = field.Find("type");
+  PHALANX_ASSIGN_OR_RETURN(const std::string name, type.String());
+  if (name == "text") return OkStatus();
+  const bool known = name == "json_object" || name == "json_schema" || name == "structural_tag";
+  return known ? NotYet(type, "text") : type.Refuse("text");
+}
+
+Status ReadModalities(const JsonField& field, Call*) {
+  if (field.json() == Json::array({"text"})) return OkStatus();
+  return field.Refuse("[\"text\"]");
+}
+
+constexpr FieldRow<Call> kRows[] = {
+    {"response_format", ReadResponseFormat},
+    {"structured_outputs", RefuseConstraint},
+    {"guided_json", RefuseConstraint},
+    {"guided_regex", RefuseConstraint},
+    {"guided_choice", RefuseConstraint},
+    {"guided_grammar", RefuseConstraint},
+    {"guided_decoding_backend", Accept<Call>},
+    {"guided_whitespace_pattern", Accept<Call>},
+    {"suffix", RefuseAny},
+    {"use_beam_search", RefuseTrue},
+    {"logits_processors", RefuseNotEmpty},
+    {"truncate_prompt_tokens", RefuseAny},
+    {"prompt_embeds", RefuseAny},
+    {"return_tokens_as_token_ids", RefuseTrue},
+    {"spaces_between_special_tokens", RefuseFalse},
+    // Chat.
+    {"functions", RefuseNotEmpty},
+    {"function_call", RefuseAny},
+    {"audio", RefuseAny},
+    {"modalities", ReadModalities},
+    {"web_search_options", RefuseAny},
+    {"documents", RefuseNotEmpty},
+    {"chat_template", RefuseAny},  // only the operator's file, never a client's
+    {"mm_processor_kwargs", RefuseNotEmpty},
+};
+
+}  // namespace
+
+std::span<const FieldRow<Call>> UnsupportedRows() { return kRows; }
+
+StatusOr<std::string> ReadToolChoice(const JsonField& field) {
+  constexpr std::string_view kAllowed = "none or auto";
+  if (field.json().is_object()) return NotYet(field, kAllowed);
+  if (field.json() == "none" || field.json() == "auto") return field.String();
+  return field.json() == "required" ? NotYet(field, kAllowed) : field.Refuse(kAllowed);
+}
+
+}  // namespace phalanx::openai
