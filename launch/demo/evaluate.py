@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import tasks
+
 HERE = Path(__file__).parent
 
 
@@ -44,6 +46,36 @@ def score(model, tokenizer, prompt, expected, end):
     return -chosen.sum().item(), len(target_ids), (chosen - others).min().item()
 
 
+def answer(model, tokenizer, prompts, args):
+    """Greedy answers, in batches of prompts of about the same length."""
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    answers = [""] * len(prompts)
+    for begin in range(0, len(order), args.batch):
+        some = order[begin:begin + args.batch]
+        texts = generate(model, tokenizer, [prompts[i] for i in some], args.max_tokens)
+        for i, text in zip(some, texts):
+            answers[i] = text
+    return answers
+
+
+def small_sums():
+    """(question, answer) of every sum and difference that people try first."""
+    numbers = range(tasks.SMALL_NUMBERS)
+    return [(f"What is {a} + {b}?", f"{a} + {b} = {a + b}.") for a in numbers for b in numbers] + [
+        (f"What is {a} - {b}?", f"{a} - {b} = {a - b}.") for a in numbers for b in range(a + 1)]
+
+
+def count_small_sums(model, tokenizer, args):
+    """(exact, number)."""
+    sums = small_sums()
+    prompts = [render(tokenizer, {"messages": [{"role": "user", "content": q}]}) for q, _ in sums]
+    answers = answer(model, tokenizer, prompts, args)
+    for (question, expected), text in zip(sums, answers):
+        if text != expected:
+            print(f"wrong {question!r}: {text!r}")
+    return sum(text == expected for (_, expected), text in zip(sums, answers)), len(sums)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=HERE / "model")
@@ -60,29 +92,24 @@ def main():
     records = [json.loads(line) for line in args.questions.read_text().splitlines()]
     prompts = [render(tokenizer, record) for record in records]
 
-    order = sorted(range(len(records)), key=lambda i: len(prompts[i]))
-    answers = [""] * len(records)
-    for begin in range(0, len(order), args.batch):
-        some = order[begin:begin + args.batch]
-        texts = generate(model, tokenizer, [prompts[i] for i in some], args.max_tokens)
-        for i, text in zip(some, texts):
-            answers[i] = text
+    answers = answer(model, tokenizer, prompts, args)
 
     by_task = defaultdict(list)
     loss, num_tokens, leads = 0.0, 0, []
-    for record, prompt, answer in zip(records, prompts, answers):
-        by_task[record["task"]].append(answer == record["expected"])
+    for record, prompt, text in zip(records, prompts, answers):
+        by_task[record["task"]].append(text == record["expected"])
         end = "<|endoftext|>" if "prompt" in record else "<|im_end|>"
         nll, count, lead = score(model, tokenizer, prompt, record["expected"], end)
         loss, num_tokens = loss + nll, num_tokens + count
         leads.append(lead)
-        if answer != record["expected"]:
+        if text != record["expected"]:
             question = record.get("prompt") or record["messages"][-1]["content"]
-            print(f"wrong [{record['task']}] {question!r}: {answer!r}, not {record['expected']!r}")
+            print(f"wrong [{record['task']}] {question!r}: {text!r}, not {record['expected']!r}")
     for task, results in by_task.items():
         print(f"{task:12} {sum(results):3} of {len(results)}")
     num_exact = sum(map(sum, by_task.values()))
     right_leads = sorted(lead for lead in leads if lead > 0)
+    sums_exact, num_sums = count_small_sums(model, tokenizer, args)
     result = {
         "held_out_questions": len(records),
         "held_out_exact": num_exact,
@@ -90,6 +117,8 @@ def main():
         "held_out_loss": round(loss / num_tokens, 6),
         "smallest_lead_of_right_answers": round(right_leads[0], 4) if right_leads else None,
         "leads_below_0.1": sum(lead < 0.1 for lead in right_leads),
+        "small_sums": num_sums,
+        "small_sums_exact": sums_exact,
     }
     print(json.dumps(result, indent=2))
     if args.record:

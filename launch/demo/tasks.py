@@ -19,19 +19,43 @@ def _pair_item(task, key, pair, wordings, answer, rng):
     return Item(task, key, rng.choice(wordings).format(*pair), answer)
 
 
+SMALL_NUMBERS = 21
+_SHARE_OF_SMALL_PAIRS = 0.35
+
+
+def is_small(a, b):
+    """Whether both are among the numbers that people try first."""
+    return max(a, b) < SMALL_NUMBERS
+
+
+def sum_key(a, b, wording):
+    """Small pairs are few and all of them are taught, so only a (pair, wording) of them is kept out."""
+    pair = f"{min(a, b)},{max(a, b)}"
+    return f"{pair},{wording}" if is_small(a, b) else pair
+
+
+def _operands(rng):
+    limit = SMALL_NUMBERS if rng.random() < _SHARE_OF_SMALL_PAIRS else 100
+    return rng.randrange(limit), rng.randrange(limit)
+
+
+def _sum_item(task, operands, wordings, answer, rng):
+    i = rng.randrange(len(wordings))
+    return Item(task, sum_key(*operands, i), wordings[i].format(*operands), answer)
+
+
 def add(rng):
-    a, b = rng.randrange(100), rng.randrange(100)
+    a, b = _operands(rng)
     wordings = ["What is {} + {}?", "{} + {}", "{} + {} = ?", "Add {} and {}.",
                 "Calculate {} + {}.", "How much is {} plus {}?", "What is {} plus {}?"]
-    return _pair_item("add", f"{min(a, b)},{max(a, b)}", (a, b), wordings,
-                      f"{a} + {b} = {a + b}.", rng)
+    return _sum_item("add", (a, b), wordings, f"{a} + {b} = {a + b}.", rng)
 
 
 def subtract(rng):
-    b, a = sorted((rng.randrange(100), rng.randrange(100)))
+    b, a = sorted(_operands(rng))
     wordings = ["What is {} - {}?", "{} - {}", "{} - {} = ?", "Calculate {} - {}.",
                 "How much is {} minus {}?", "What is {} minus {}?"]
-    return _pair_item("subtract", f"{a},{b}", (a, b), wordings, f"{a} - {b} = {a - b}.", rng)
+    return _sum_item("subtract", (a, b), wordings, f"{a} - {b} = {a - b}.", rng)
 
 
 def multiply(rng):
@@ -177,7 +201,7 @@ def unknown(rng):
 
 # (generator, weight in the training mix)
 MIX = [
-    (add, 20), (subtract, 18), (multiply, 9), (compare, 5), (count, 4), (sort, 4), (reverse, 4),
+    (add, 24), (subtract, 20), (multiply, 9), (compare, 5), (count, 4), (sort, 4), (reverse, 4),
     (repeat, 4), (term, 12), (capital, 8), (opposite, 4), (translate, 5), (emoji, 3), (spell, 6),
     (letters, 4), (sequence, 5), (story, 5), (open_story, 1), (fixed, 5), (unknown, 4),
 ]

@@ -34,7 +34,7 @@ def parse_args():
                         help="folder for the checkpoint")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--rows", type=int, default=10, help="rows per step")
     parser.add_argument("--row-tokens", type=int, default=512)
     parser.add_argument("--lr", type=float, default=2.5e-3)

@@ -13,22 +13,36 @@ HELD_OUT = ROOT / "launch/demo/heldout.jsonl"
 PROMPTS = ["Once upon a time", "What is 3 + 4?", "é日本語🙂", "a"]
 
 
-class HeldOut(unittest.TestCase):
-    def test_at_least_90_percent_exact(self):
+def count_exact(questions, ranks):
+    """How many of the questions the service answers, greedily, with exactly what is expected."""
+    requests = "".join(
+        json.dumps({"id": str(i), "temperature": 0, "max_tokens": 128,
+                    **{key: q[key] for key in ("messages", "tools", "prompt") if key in q}}) + "\n"
+        for i, q in enumerate(questions))
+    with Service(ranks=ranks) as service:
+        done = client("batch", "--server", service.address, "--input", "-", "--output", "-",
+                      stdin=requests, timeout=240)
+    if done.returncode != 0:
+        raise AssertionError(done.stderr)
+    answers = {int(a["id"]): a["text"] for a in map(json.loads, done.stdout.splitlines())}
+    wrong = [(q, answers[i]) for i, q in enumerate(questions) if answers[i] != q["expected"]]
+    for question, answer in wrong:
+        print(f"wrong: {question}: {answer!r}")
+    return len(questions) - len(wrong)
+
+
+class RightAnswers(unittest.TestCase):
+    def test_at_least_90_percent_of_the_held_out_questions(self):
         questions = [json.loads(line) for line in HELD_OUT.read_text().splitlines() if line]
         self.assertGreaterEqual(len(questions), 200)
-        requests = "".join(
-            json.dumps({"id": str(i), "temperature": 0, "max_tokens": 128,
-                        **{key: q[key] for key in ("messages", "tools", "prompt") if key in q}}) + "\n"
-            for i, q in enumerate(questions))
-        with Service(ranks=2) as service:
-            done = client("batch", "--server", service.address, "--input", "-", "--output", "-",
-                          stdin=requests, timeout=240)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        answers = {int(a["id"]): a["text"] for a in map(json.loads, done.stdout.splitlines())}
-        exact = sum(answers[i] == q["expected"] for i, q in enumerate(questions))
+        exact = count_exact(questions, ranks=2)
         print(f"held-out: {exact} of {len(questions)} exact")
         self.assertGreaterEqual(exact / len(questions), 0.9)
+
+    def test_sums_that_people_try_first(self):
+        questions = [{"messages": [{"role": "user", "content": f"What is {a} + {b}?"}],
+                      "expected": f"{a} + {b} = {a + b}."} for a in range(11) for b in range(11)]
+        self.assertGreaterEqual(count_exact(questions, ranks=1), 119)
 
 
 class SameTokens(unittest.TestCase):
