@@ -77,6 +77,9 @@ void Stream::MarkReadable(int32_t choice) {
 }
 
 void Stream::TakeFirstOutput(const internal::RequestOutput& output, Clock::time_point now) {
+  // A prompt of one token has nothing that a worker could tell.
+  const bool lone_prompt = !has_first_output_ && num_prompt_tokens() == 1 &&
+                           init_.params.engine.prompt_logprobs() >= 0;
   if (!has_first_output_) {
     has_first_output_ = true;
     cached_tokens_ = output.cached_tokens();
@@ -84,7 +87,7 @@ void Stream::TakeFirstOutput(const internal::RequestOutput& output, Clock::time_
     prefill_ns_ = output.prefill_ns();
     first_token_ = now;
   }
-  if (output.prompt_size() == 0) return;
+  if (output.prompt_size() == 0 && !lone_prompt) return;
   // The first token of a prompt has no probability: nothing comes before it.
   if (output.prompt_size() < num_prompt_tokens()) {
     internal::TokenInfo first;
