@@ -2,19 +2,17 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <fstream>
-#include <iostream>
+#include <atomic>
 #include <memory>
 #include <mutex>
-#include <optional>
-#include <set>
 #include <thread>
 
-#include "client/answer_json.h"
-#include "client/batch_request.h"
-#include "client/file.h"
+#include "client/batch_input.h"
+#include "client/batch_output.h"
+#include "client/input.h"
+#include "client/number_flag.h"
 #include "client/sampling_flags.h"
+#include "client/terminal.h"
 
 namespace phalanx {
 namespace {
@@ -23,110 +21,37 @@ struct BatchFlags {
   ConnectionFlags connection;
   v1::SamplingParams sampling;
   std::string input = "-", output = "-";
-  int concurrency = 8;
+  int32_t concurrency = 8;
 };
 
-struct BatchLine {
-  nlohmann::json id;
-  StatusOr<BatchRequest> request;
-};
-
-// The lines that are left to do, handed to several threads.
-class BatchInput {
+// Counts the answers on their way to the output, from several threads.
+class Answers {
  public:
-  BatchInput(std::istream& in, const v1::SamplingParams& defaults, std::set<std::string> seen_ids)
-      : in_(in), defaults_(defaults), seen_ids_(std::move(seen_ids)) {}
+  explicit Answers(BatchOutput& output) : output_(output) {}
 
-  std::optional<BatchLine> Next() {
-    const std::lock_guard lock(mutex_);
-    std::string text;
-    while (std::getline(in_, text)) {
-      ++line_number_;
-      if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
-      const auto json = nlohmann::json::parse(text, nullptr, false);
-      // A line without an id is known by its number.
-      nlohmann::json id = json.is_object() && json.contains("id")
-                              ? json["id"]
-                              : nlohmann::json(fmt::format("line-{}", line_number_));
-      if (!seen_ids_.insert(id.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace))
-               .second)
-        continue;
-      return BatchLine{std::move(id), ParseBatchRequest(json, defaults_)};
-    }
-    return std::nullopt;
-  }
-
- private:
-  std::istream& in_;
-  const v1::SamplingParams& defaults_;
-  std::mutex mutex_;
-  std::set<std::string> seen_ids_;  // answered before, or handed out
-  int64_t line_number_ = 0;
-};
-
-class BatchOutput {
- public:
-  explicit BatchOutput(std::ostream& out) : out_(out) {}
-
-  void Write(const nlohmann::json& id, const StatusOr<StreamedAnswer>& answer) {
+  void Add(const nlohmann::json& id, const StatusOr<StreamedAnswer>& answer) {
     const Status status = answer.ok() ? answer->status : answer.status();
-    nlohmann::ordered_json line = {{"id", id}};
-    if (status.ok()) {
-      nlohmann::ordered_json fields = ToJson(*answer);
-      fields.erase("id");  // the server's; the line has the user's own
-      line.update(fields);
-    } else {
-      line["error"] = ToJson(status);
-    }
+    const std::string line = BatchAnswerLine(id, answer);
     const std::lock_guard lock(mutex_);
-    out_ << ToLine(line) << '\n' << std::flush;
-    ++num_lines_;
-    if (status.ok()) return;
-    ++num_errors_;
-    if (first_unavailable_.ok() && status.code() == StatusCode::kUnavailable)
-      first_unavailable_ = status;
+    if (stop_.ok()) stop_ = output_.Append(line);
+    ++(status.ok() ? num_answered_ : num_errors_);
+    if (stop_.ok() && status.code() == StatusCode::kUnavailable) stop_ = status;
   }
 
-  // Nothing more will come of this run.
-  bool server_is_gone() const {
+  // Why nothing more will come of this run: the server is gone, or the output full.
+  Status stop() const {
     const std::lock_guard lock(mutex_);
-    return !first_unavailable_.ok();
+    return stop_;
   }
-  const Status& first_unavailable() const { return first_unavailable_; }
-  int64_t num_lines() const { return num_lines_; }
+  int64_t num_answered() const { return num_answered_; }
   int64_t num_errors() const { return num_errors_; }
-  bool failed() const { return !out_.good(); }
 
  private:
-  std::ostream& out_;
+  BatchOutput& output_;
   mutable std::mutex mutex_;
-  int64_t num_lines_ = 0, num_errors_ = 0;
-  Status first_unavailable_;
+  int64_t num_answered_ = 0, num_errors_ = 0;
+  Status stop_;
 };
-
-// The ids that have an answer already. Errors and a line that was cut off are removed, so that the
-// file never holds two lines of one id.
-StatusOr<std::set<std::string>> TakeUp(const std::string& path) {
-  std::set<std::string> ids;
-  if (path == "-" || !std::filesystem::exists(path)) return ids;
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return NotFoundError("output: cannot read {}", path);
-  std::string kept, text;
-  while (std::getline(in, text)) {
-    const auto line = nlohmann::json::parse(text, nullptr, false);
-    if (!line.is_object() || !line.contains("id") || line.contains("error")) continue;
-    ids.insert(line["id"].dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
-    kept += text + '\n';
-  }
-  in.close();
-  const std::string draft = path + ".new";
-  std::ofstream out(draft, std::ios::binary);
-  out << kept << std::flush;
-  std::error_code error;
-  if (out) std::filesystem::rename(draft, path, error);
-  if (!out || error) return InternalError("output: cannot write {}", draft);
-  return ids;
-}
 
 StreamedAnswer Ask(v1::Inference::StubInterface& stub, const ConnectionFlags& connection,
                    const BatchRequest& request) {
@@ -141,41 +66,45 @@ StreamedAnswer Ask(v1::Inference::StubInterface& stub, const ConnectionFlags& co
   return ReadStream(open, [](const v1::StreamResponse&) {});
 }
 
-int RunBatch(const BatchFlags& flags) {
-  std::ifstream input_file(flags.input);
-  if (flags.input != "-" && !input_file)
-    return ReportError(NotFoundError("input: cannot read {}", flags.input));
-  auto seen_ids = TakeUp(flags.output);
-  if (!seen_ids.ok()) return ReportError(seen_ids.status());
-  const size_t num_taken_up = seen_ids->size();
-  std::ofstream output_file;
-  if (flags.output != "-") output_file.open(flags.output, std::ios::app | std::ios::binary);
-
-  BatchInput input(flags.input == "-" ? std::cin : input_file, flags.sampling,
-                   *std::move(seen_ids));
-  BatchOutput output(flags.output == "-" ? std::cout : output_file);
+void AskAll(const BatchFlags& flags, const std::vector<BatchLine>& lines, Answers& answers) {
   const auto stub = Connect(flags.connection);
+  std::atomic<size_t> next = 0;
   std::vector<std::thread> threads;
   for (int i = 0; i < flags.concurrency; ++i) {
     threads.emplace_back([&] {
-      while (!output.server_is_gone()) {
-        const std::optional<BatchLine> line = input.Next();
-        if (!line) return;
-        if (line->request.ok()) {
-          output.Write(line->id, Ask(*stub, flags.connection, *line->request));
+      for (size_t mine = next++; mine < lines.size() && answers.stop().ok(); mine = next++) {
+        const auto& [id, request] = lines[mine];
+        if (request.ok()) {
+          answers.Add(id, Ask(*stub, flags.connection, *request));
         } else {
-          output.Write(line->id, line->request.status());
+          answers.Add(id, request.status());
         }
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
+}
 
-  fmt::print(stderr, "{} answered, {} errors, {} were answered before\n",
-             output.num_lines() - output.num_errors(), output.num_errors(), num_taken_up);
-  if (output.failed()) return ReportError(InternalError("output: cannot write {}", flags.output));
-  if (!output.first_unavailable().ok()) return ReportError(output.first_unavailable());
-  return output.num_errors() == 0 ? kExitOk : kExitError;
+StatusOr<std::vector<BatchLine>> ReadLines(const BatchFlags& flags) {
+  PHALANX_RETURN_IF_ERROR(CheckUtf8(flags.sampling));
+  PHALANX_ASSIGN_OR_RETURN(const std::string text, ReadInput("--input", flags.input));
+  return ParseBatchInput(text, flags.sampling);
+}
+
+int RunBatch(const BatchFlags& flags) {
+  auto lines = ReadLines(flags);
+  if (!lines.ok()) return ReportError(lines.status());
+  auto output = BatchOutput::Open(flags.output, flags.input);
+  if (!output.ok()) return ReportError(output.status());
+  const auto num_answered_before = std::erase_if(
+      *lines, [&](const BatchLine& line) { return output->answered().contains(IdKey(line.id)); });
+
+  Answers answers(*output);
+  AskAll(flags, *lines, answers);
+  PrintError(fmt::format("{} answered, {} errors, {} were answered before", answers.num_answered(),
+                         answers.num_errors(), num_answered_before));
+  if (!answers.stop().ok()) return ReportError(answers.stop(), flags.connection);
+  return answers.num_errors() == 0 ? kExitOk : kExitError;
 }
 
 }  // namespace
@@ -188,12 +117,11 @@ void AddBatch(CLI::App& app, Command& command) {
   AddConnectionFlags(sub, flags->connection);
   sub.add_option("--input", flags->input, "JSONL; -: standard input")->capture_default_str();
   sub.add_option("--output", flags->output,
-                 "JSONL, in the order in which answers end; ids in it that have an answer are "
-                 "skipped; -: standard output")
+                 "JSONL, in the order in which answers end; a file of an earlier run is taken up: "
+                 "what it has no answer to is asked; -: standard output")
       ->capture_default_str();
-  sub.add_option("--concurrency", flags->concurrency, "requests under way at a time")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
+  AddNumber<int32_t>(sub, "--concurrency", {1, 256}, flags->concurrency,
+                     "requests under way at a time");
   AddSamplingFlags(sub, flags->sampling);
   sub.callback([flags, &command] { command = [flags] { return RunBatch(*flags); }; });
 }

@@ -9,19 +9,25 @@
 
 #include "client/answer_json.h"
 #include "client/bench_report.h"
+#include "client/number_flag.h"
+#include "client/terminal.h"
 
 namespace phalanx {
 namespace {
 
 using Clock = StreamedAnswer::Clock;
 
+constexpr int32_t kMaxInt = std::numeric_limits<int32_t>::max();
+constexpr double kMinRate = 1e-6, kMaxRate = 1e6;
+constexpr double kMaxMilliseconds = 1e12;
+
 struct BenchFlags {
   ConnectionFlags connection;
-  int num_prompts = 64;
+  int32_t num_prompts = 64;
   double request_rate = 0;  // requests a second; 0: closed loop
-  int concurrency = 16;
-  int prompt_tokens = 128;
-  int output_tokens = 64;
+  int32_t concurrency = 16;
+  int32_t prompt_tokens = 128;
+  int32_t output_tokens = 64;
   double temperature = 0;
   uint64_t seed = 0;
   GoodputLimits goodput;
@@ -102,9 +108,9 @@ class LoadGenerator {
 void PrintTable(const nlohmann::ordered_json& report) {
   for (const auto& [name, value] : report.items()) {
     if (value.is_number_float()) {
-      fmt::print("{:<24} {:>12.2f}\n", name, value.get<double>());
+      Print(fmt::format("{:<24} {:>12.2f}\n", name, value.get<double>()));
     } else {
-      fmt::print("{:<24} {:>12}\n", name, value.dump());
+      Print(fmt::format("{:<24} {:>12}\n", name, value.dump()));
     }
   }
 }
@@ -116,7 +122,7 @@ int RunBench(const BenchFlags& flags) {
     grpc::ClientContext context;
     Prepare(context, flags.connection);
     const Status status = FromGrpc(stub->GetModelInfo(&context, {}, &model));
-    if (!status.ok()) return ReportError(status);
+    if (!status.ok()) return ReportError(status, flags.connection);
   }
   LoadGenerator load(flags, *stub, MakeRequests(flags, model.vocab_size()));
   const auto begin = Clock::now();
@@ -134,12 +140,12 @@ int RunBench(const BenchFlags& flags) {
   }
   report.update(MakeBenchReport(load.answers(), seconds, flags.goodput));
   if (flags.json) {
-    fmt::print("{}\n", report.dump(2));
+    Print(report.dump(2) + '\n');
   } else {
     PrintTable(report);
   }
   for (const StreamedAnswer& answer : load.answers()) {
-    if (!answer.status.ok()) return ReportError(answer.status);
+    if (!answer.status.ok()) return ReportError(answer.status, flags.connection);
   }
   return kExitOk;
 }
@@ -150,30 +156,24 @@ void AddBench(CLI::App& app, Command& command) {
   const auto flags = std::make_shared<BenchFlags>();
   CLI::App& sub = *app.add_subcommand("bench", "Load a running server and print its latencies");
   AddConnectionFlags(sub, flags->connection);
-  sub.add_option("--num-prompts", flags->num_prompts, "requests in all")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  auto* rate = sub.add_option("--request-rate", flags->request_rate,
-                              "open loop: so many Poisson arrivals a second")
-                   ->check(CLI::PositiveNumber);
-  sub.add_option("--concurrency,--max-concurrency", flags->concurrency,
-                 "closed loop: so many requests under way")
-      ->check(CLI::Range(1, 4096))
-      ->excludes(rate)
-      ->capture_default_str();
-  sub.add_option("--prompt-tokens,--random-input-len", flags->prompt_tokens, "tokens of a prompt")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  sub.add_option("--output-tokens,--random-output-len", flags->output_tokens,
-                 "tokens of an answer; the end-of-sequence token is ignored")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  sub.add_option("--temperature", flags->temperature, "of all requests")->capture_default_str();
-  sub.add_option("--seed", flags->seed, "of prompts, arrivals and sampling")->capture_default_str();
-  sub.add_option("--goodput-ttft-ms", flags->goodput.ttft_ms,
-                 "request_goodput counts requests whose first token came that soon")
-      ->capture_default_str();
-  sub.add_option("--goodput-tpot-ms", flags->goodput.tpot_ms, "and whose tokens took at most that");
+  AddNumber<int32_t>(sub, "--num-prompts", {1, kMaxInt}, flags->num_prompts, "requests in all");
+  CLI::Option* rate = AddNumber<double>(
+      sub, "--request-rate", {kMinRate, kMaxRate},
+      [flags](double requests_per_s) { flags->request_rate = requests_per_s; },
+      "open loop: so many Poisson arrivals a second");
+  AddNumber<int32_t>(sub, "--concurrency,--max-concurrency", {1, 4096}, flags->concurrency,
+                     "closed loop: so many requests under way")
+      ->excludes(rate);
+  AddNumber<int32_t>(sub, "--prompt-tokens,--random-input-len", {1, kMaxInt}, flags->prompt_tokens,
+                     "tokens of a prompt");
+  AddNumber<int32_t>(sub, "--output-tokens,--random-output-len", {1, kMaxInt}, flags->output_tokens,
+                     "tokens of an answer; the end-of-sequence token is ignored");
+  AddNumber<double>(sub, "--temperature", {}, flags->temperature, "of all requests");
+  AddNumber<uint64_t>(sub, "--seed", {}, flags->seed, "of prompts, arrivals and sampling");
+  AddNumber<double>(sub, "--goodput-ttft-ms", {0, kMaxMilliseconds}, flags->goodput.ttft_ms,
+                    "request_goodput counts requests whose first token came that soon");
+  AddNumber<double>(sub, "--goodput-tpot-ms", {0, kMaxMilliseconds}, flags->goodput.tpot_ms,
+                    "and whose tokens took at most that; 0: no limit");
   sub.add_flag("--json", flags->json, "print JSON");
   sub.callback([flags, &command] { command = [flags] { return RunBench(*flags); }; });
 }

@@ -4,10 +4,10 @@
 
 #include <iostream>
 #include <memory>
+#include <optional>
 
-#include "client/answer_json.h"
-#include "client/connection.h"
-#include "client/interrupt.h"
+#include "client/conversation.h"
+#include "client/input.h"
 #include "client/sampling_flags.h"
 #include "client/terminal.h"
 
@@ -15,104 +15,105 @@ namespace phalanx {
 namespace {
 
 constexpr std::string_view kHelp =
-    "/reset forgets the conversation, /system TEXT sets the system message, /quit leaves; "
-    "Ctrl-C stops an answer";
+    "/clear forgets the conversation, /system TEXT sets the system message, /set NAME VALUE a "
+    "sampling parameter, /quit leaves; Ctrl-C stops an answer; \"\"\" begins and ends several "
+    "lines";
 
 struct ChatFlags {
-  ConnectionFlags connection;
-  v1::SamplingParams sampling;
-  std::string model, system, message;
-  bool one_message = false;
-  bool json = false;
+  ConversationOptions conversation;
+  std::optional<std::string> message;
 };
 
-class Conversation {
- public:
-  Conversation(const ChatFlags& flags, InterruptWatcher& interrupt)
-      : flags_(flags), interrupt_(interrupt), stub_(Connect(flags.connection)) {
-    *request_.mutable_sampling() = flags.sampling;
-    request_.set_model(flags.model);
-    Reset(flags.system);
-  }
+// Prompts and help are for a person at a terminal; a script that pipes questions in wants answers
+// alone.
+bool IsInteractive(const ChatFlags& flags) { return !flags.message && IsTerminal(stdin); }
 
-  void Reset(const std::string& system) {
-    request_.clear_messages();
-    if (!system.empty()) Add("system", system);
-  }
-
-  // Asks and prints the answer. The history keeps what was answered, also of a stopped answer; a
-  // question that failed is forgotten.
-  Status Ask(const std::string& question) {
-    Add("user", question);
-    grpc::ClientContext context;
-    Prepare(context, flags_.connection);
-    interrupt_.SetCall(&context);
-    const auto open = [&] { return stub_->ChatStream(&context, request_); };
-    const StreamedAnswer answer = ReadStream(open, [&](const v1::StreamResponse& delta) {
-      if (!flags_.json && delta.index() == 0) PrintNow(delta.text_delta());
-    });
-    interrupt_.SetCall(nullptr);
-    if (!flags_.json) PrintNow("\n");
-    const bool stopped = answer.status.code() == StatusCode::kCancelled;
-    if (!answer.status.ok() && !stopped) {
-      request_.mutable_messages()->RemoveLast();
-      return answer.status;
-    }
-    if (flags_.json) {
-      fmt::print("{}\n", ToLine(ToJson(answer)));
-    } else {
-      PrintSpeed(answer);
-    }
-    Add("assistant", answer.response.choices().empty() ? "" : answer.response.choices(0).text());
-    return OkStatus();
-  }
-
- private:
-  void Add(const std::string& role, const std::string& content) {
-    v1::ChatMessage& message = *request_.add_messages();
-    message.set_role(role);
-    message.set_content(content);
-  }
-
-  const ChatFlags& flags_;
-  InterruptWatcher& interrupt_;
-  const std::unique_ptr<v1::Inference::StubInterface> stub_;
-  v1::ChatRequest request_;
-};
+void PrintHelp() { PrintError(Coloured(kHelp, Colour::kDim, stderr)); }
 
 void PrintPrompt() { PrintNow(Coloured("> ", Colour::kPrompt, stdout)); }
 
-int Converse(Conversation& conversation, std::string system) {
-  fmt::print(stderr, "{}\n", Coloured(kHelp, Colour::kDim, stderr));
-  std::string line;
-  for (PrintPrompt(); std::getline(std::cin, line); PrintPrompt()) {
-    if (line == "/quit" || line == "/exit") return kExitOk;
-    if (line.empty()) continue;
-    if (line == "/reset") {
-      conversation.Reset(system);
-    } else if (line == "/system" || line.starts_with("/system ")) {
-      system = line.size() > 8 ? line.substr(8) : "";
-      conversation.Reset(system);
-    } else if (line.starts_with("/")) {
-      fmt::print(stderr, "{}\n", kHelp);
-    } else if (const Status status = conversation.Ask(line); !status.ok()) {
-      ReportError(status);
-    }
+// A line, or several between """ and """. nullopt: the end of the input.
+std::optional<std::string> ReadQuestion() {
+  constexpr std::string_view kQuotes = "\"\"\"";
+  std::string text;
+  if (!std::getline(std::cin, text)) return std::nullopt;
+  if (!text.starts_with(kQuotes)) return text;
+  text.erase(0, kQuotes.size());
+  for (std::string line; !text.ends_with(kQuotes) && std::getline(std::cin, line);)
+    text += '\n' + line;
+  if (text.ends_with(kQuotes)) text.resize(text.size() - kQuotes.size());
+  return text;
+}
+
+Status SetParam(Conversation& conversation, const std::string& arguments) {
+  const size_t cut = arguments.find(' ');
+  if (cut == std::string::npos)
+    return InvalidField("/set", fmt::format("'{}'", arguments), "NAME VALUE");
+  return conversation.SetParam(arguments.substr(0, cut), arguments.substr(cut + 1));
+}
+
+enum class Next { kGoOn, kLeave };
+
+Next RunCommand(Conversation& conversation, const std::string& line) {
+  const size_t cut = line.find(' ');
+  const std::string name = line.substr(0, cut);
+  const std::string arguments = cut == std::string::npos ? "" : line.substr(cut + 1);
+  if (name == "/quit" || name == "/exit" || name == "/bye") return Next::kLeave;
+  if (name == "/clear" || name == "/reset") {
+    conversation.Clear();
+  } else if (name == "/system") {
+    conversation.SetSystem(arguments);
+  } else if (name == "/set") {
+    if (const Status status = SetParam(conversation, arguments); !status.ok()) ReportError(status);
+  } else {
+    if (name != "/help" && name != "/?") PrintError("phalanx: no command " + name);
+    PrintHelp();
   }
-  PrintNow("\n");
-  return kExitOk;
+  return Next::kGoOn;
+}
+
+// Without a terminal, the exit code of the first question that failed.
+int Converse(Conversation& conversation, const ChatFlags& flags) {
+  const bool interactive = IsInteractive(flags);
+  if (interactive) PrintHelp();
+  int exit_code = kExitOk;
+  while (true) {
+    if (interactive) PrintPrompt();
+    const std::optional<std::string> line = ReadQuestion();
+    if (!line && interactive) PrintNow("\n");
+    if (!line) return exit_code;
+    if (line->empty()) continue;
+    if (line->starts_with("/")) {
+      if (RunCommand(conversation, *line) == Next::kLeave) return exit_code;
+      continue;
+    }
+    const auto ending = conversation.Ask(*line);
+    if (ending.ok()) continue;
+    const int code = ReportError(ending.status(), flags.conversation.connection);
+    const std::string advice = conversation.AdviceOn(ending.status());
+    if (!advice.empty()) PrintError("phalanx: " + advice);
+    if (exit_code == kExitOk && !interactive) exit_code = code;
+  }
 }
 
 int RunChat(const ChatFlags& flags) {
+  const ConversationOptions& options = flags.conversation;
+  for (const Status& status :
+       {CheckUtf8("--message", flags.message.value_or("")), CheckUtf8("--system", options.system),
+        CheckUtf8("--model", options.model), CheckUtf8(options.sampling)}) {
+    if (!status.ok()) return ReportError(status);
+  }
   InterruptWatcher interrupt([&] {
-    if (flags.one_message) std::_Exit(130);  // as a shell expects of a program that SIGINT ended
-    fmt::print(stderr, "\n{}\n", kHelp);
+    if (!IsInteractive(flags)) std::_Exit(kExitInterrupted);
+    PrintError("");
+    PrintHelp();
     PrintPrompt();
   });
-  Conversation conversation(flags, interrupt);
-  if (!flags.one_message) return Converse(conversation, flags.system);
-  const Status status = conversation.Ask(flags.message);
-  return status.ok() ? kExitOk : ReportError(status);
+  Conversation conversation(options, interrupt);
+  if (!flags.message) return Converse(conversation, flags);
+  const auto ending = conversation.Ask(*flags.message);
+  if (!ending.ok()) return ReportError(ending.status(), options.connection);
+  return *ending == Conversation::Ending::kStopped ? kExitInterrupted : kExitOk;
 }
 
 }  // namespace
@@ -120,18 +121,15 @@ int RunChat(const ChatFlags& flags) {
 void AddChat(CLI::App& app, Command& command) {
   const auto flags = std::make_shared<ChatFlags>();
   CLI::App& sub = *app.add_subcommand("chat", "Talk to the model");
-  AddConnectionFlags(sub, flags->connection);
-  sub.add_option("--model", flags->model, "the served model's name");
-  sub.add_option("--system", flags->system, "the system message");
+  ConversationOptions& options = flags->conversation;
+  AddConnectionFlags(sub, options.connection);
+  sub.add_option("--model", options.model, "the served model's name");
+  sub.add_option("--system", options.system, "the system message");
   sub.add_option_function<std::string>(
-      "--message",
-      [flags](const std::string& message) {
-        flags->message = message;
-        flags->one_message = true;
-      },
+      "--message", [flags](const std::string& message) { flags->message = message; },
       "ask this and leave");
-  sub.add_flag("--json", flags->json, "print answers as JSON");
-  AddSamplingFlags(sub, flags->sampling);
+  sub.add_flag("--json", options.json, "print answers as JSON");
+  AddSamplingFlags(sub, options.sampling);
   sub.callback([flags, &command] { command = [flags] { return RunChat(*flags); }; });
 }
 

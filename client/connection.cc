@@ -4,16 +4,59 @@
 
 #include <chrono>
 
+#include "client/number_flag.h"
+#include "client/terminal.h"
 #include "google/rpc/error_details.pb.h"
 
 namespace phalanx {
+namespace {
+
+constexpr double kMaxTimeoutSeconds = 1e9;
+
+// gRPC would take a name without a port for one with port 443.
+Status CheckServer(const std::string& server) {
+  constexpr std::string_view kUnix = "unix:";
+  bool is_known = server.starts_with(kUnix) && server.size() > kUnix.size();
+  if (const size_t colon = server.rfind(':'); !is_known && colon != std::string::npos) {
+    const auto port = ParseNumber<int32_t>("port", server.substr(colon + 1), {1, 65535});
+    is_known = port.ok() && colon > 0 && server.find('/') == std::string::npos;
+  }
+  if (is_known) return OkStatus();
+  return InvalidField("--server", fmt::format("'{}'", server),
+                      "HOST:PORT with a port from 1 to 65535, or unix:PATH");
+}
+
+// What gRPC's message means; empty where it speaks for itself.
+std::string Advice(const Status& status, const ConnectionFlags& connection) {
+  const auto says = [&](std::string_view words) {
+    return status.message().find(words) != std::string::npos;
+  };
+  if (status.code() == StatusCode::kDeadlineExceeded && connection.timeout_seconds > 0)
+    return fmt::format("--timeout {} has passed", connection.timeout_seconds);
+  if (status.code() != StatusCode::kUnavailable) return "";
+  if (says("failed to connect to all addresses") || says("DNS resolution failed"))
+    return fmt::format(
+        "no service answers at {}; `launch/serve.sh --model DIR -np N` starts one, --server names "
+        "another address",
+        connection.server);
+  if (says("Socket closed") || says("Connection reset") || says("Broken pipe"))
+    return fmt::format("the service at {} has gone away", connection.server);
+  return "";
+}
+
+}  // namespace
 
 void AddConnectionFlags(CLI::App& app, ConnectionFlags& flags) {
-  app.add_option("--server", flags.server, "address of the coordinator: HOST:PORT or unix:PATH")
-      ->capture_default_str();
-  app.add_option("--timeout", flags.timeout_seconds, "give up after so many seconds; 0: never")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  app.add_option_function<std::string>(
+         "--server",
+         [&flags](const std::string& server) {
+           ThrowIfWrong(CheckServer(server));
+           flags.server = server;
+         },
+         "address of the coordinator: HOST:PORT or unix:PATH")
+      ->default_str(flags.server);
+  AddNumber<double>(app, "--timeout", {0, kMaxTimeoutSeconds}, flags.timeout_seconds,
+                    "give up after so many seconds; 0: never");
 }
 
 std::unique_ptr<v1::Inference::StubInterface> Connect(const ConnectionFlags& flags) {
@@ -61,9 +104,16 @@ ExitCode ExitCodeOf(const Status& status) {
 
 ExitCode ReportError(const Status& status) {
   const bool names_field = status.message().find(status.field()) != std::string::npos;
-  fmt::print(stderr, "phalanx: {}{}\n", status.ToString(),
-             names_field ? "" : fmt::format(" (field {})", status.field()));
+  PrintError(fmt::format("phalanx: {}{}", status.ToString(),
+                         names_field ? "" : fmt::format(" (field {})", status.field())));
   return ExitCodeOf(status);
+}
+
+ExitCode ReportError(const Status& status, const ConnectionFlags& connection) {
+  const ExitCode code = ReportError(status);
+  const std::string advice = Advice(status, connection);
+  if (!advice.empty()) PrintError("phalanx: " + advice);
+  return code;
 }
 
 }  // namespace phalanx

@@ -15,8 +15,9 @@ namespace phalanx {
 enum ExitCode : int {
   kExitOk = 0,
   kExitError = 1,
-  kExitInvalid = 2,      // usage, or the server's INVALID_ARGUMENT or NOT_FOUND
-  kExitUnavailable = 3,  // no server, or one that cannot serve now
+  kExitInvalid = 2,        // usage, or the server's INVALID_ARGUMENT or NOT_FOUND
+  kExitUnavailable = 3,    // no server, or one that cannot serve now
+  kExitInterrupted = 130,  // Ctrl-C, as a shell says of a program that SIGINT ended
 };
 
 struct ConnectionFlags {
@@ -38,5 +39,9 @@ ExitCode ExitCodeOf(const Status& status);
 
 // Prints "phalanx: CODE: message" to standard error, and the field where the message lacks it.
 ExitCode ReportError(const Status& status);
+
+// Likewise for what a call ended with; gRPC's own words for a broken connection are followed by
+// what they mean here.
+ExitCode ReportError(const Status& status, const ConnectionFlags& connection);
 
 }  // namespace phalanx

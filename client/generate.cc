@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 
 #include "client/answer_json.h"
-#include "client/file.h"
+#include "client/input.h"
+#include "client/interrupt.h"
+#include "client/number_flag.h"
 #include "client/sampling_flags.h"
 #include "client/terminal.h"
 
@@ -15,29 +18,31 @@ namespace {
 struct GenerateFlags {
   ConnectionFlags connection;
   v1::GenerateRequest request;
-  std::string prompt, prompt_ids, file;
+  std::optional<std::string> prompt, prompt_ids, file;  // exactly one
   bool json = false;
 };
 
 Status SetPrompt(const GenerateFlags& flags, v1::GenerateRequest& request) {
-  if (!flags.prompt_ids.empty()) {
-    PHALANX_ASSIGN_OR_RETURN(const auto ids, ParseTokenIds(flags.prompt_ids, "prompt_ids"));
+  if (flags.prompt_ids) {
+    PHALANX_ASSIGN_OR_RETURN(const auto ids, ParseTokenIds(*flags.prompt_ids, "--prompt-ids"));
+    if (ids.empty()) return InvalidField("--prompt-ids", "''", "at least one token id");
     request.mutable_token_ids()->mutable_ids()->Add(ids.begin(), ids.end());
-    return OkStatus();
+  } else if (flags.file) {
+    PHALANX_ASSIGN_OR_RETURN(const std::string text, ReadInput("--file", *flags.file));
+    PHALANX_RETURN_IF_ERROR(CheckUtf8("--file", text));
+    request.set_text(text);
+  } else {
+    PHALANX_RETURN_IF_ERROR(CheckUtf8("--prompt", *flags.prompt));
+    request.set_text(*flags.prompt);
   }
-  if (!flags.file.empty()) {
-    PHALANX_ASSIGN_OR_RETURN(*request.mutable_text(), ReadFile(flags.file));
-    return OkStatus();
-  }
-  request.set_text(flags.prompt);
-  return OkStatus();
+  return CheckUtf8(request);
 }
 
 // Several answers would interleave, so they are printed one after the other.
 void PrintChoices(const v1::GenerateResponse& response) {
   for (const v1::Choice& choice : response.choices()) {
     const std::string title = fmt::format("[{}]", choice.index());
-    fmt::print("{} {}\n", Coloured(title, Colour::kPrompt, stdout), choice.text());
+    PrintNow(fmt::format("{} {}\n", Coloured(title, Colour::kPrompt, stdout), choice.text()));
   }
 }
 
@@ -46,22 +51,40 @@ int RunGenerate(GenerateFlags& flags) {
   if (!prompt.ok()) return ReportError(prompt);
   const bool live = !flags.json && flags.request.sampling().n() <= 1;
 
+  InterruptWatcher interrupt([] { std::_Exit(kExitInterrupted); });
   const auto stub = Connect(flags.connection);
   grpc::ClientContext context;
   Prepare(context, flags.connection);
+  interrupt.SetCall(&context);
+  bool printed = false;
   const auto open = [&] { return stub->GenerateStream(&context, flags.request); };
   const StreamedAnswer answer = ReadStream(open, [&](const v1::StreamResponse& delta) {
-    if (live) PrintNow(delta.text_delta());
+    if (!live || delta.text_delta().empty()) return;
+    PrintNow(delta.text_delta());
+    printed = true;
   });
-  if (live && answer.num_tokens() > 0) PrintNow("\n");
-  if (!answer.status.ok()) return ReportError(answer.status);
+  interrupt.SetCall(nullptr);
+  // Even of an empty answer: what is printed is the text and an end of line.
+  if (live && (printed || answer.status.ok())) PrintNow("\n");
+  if (!answer.status.ok() && interrupt.cancelled()) {
+    PrintSpeed(answer);
+    return kExitInterrupted;
+  }
+  if (!answer.status.ok()) return ReportError(answer.status, flags.connection);
   if (flags.json) {
-    fmt::print("{}\n", ToLine(ToJson(answer)));
+    PrintNow(ToLine(ToJson(answer)) + '\n');
   } else {
     if (!live) PrintChoices(answer.response);
     PrintSpeed(answer);
   }
   return kExitOk;
+}
+
+// Not as an option of type optional, for which CLI11 takes an empty text for none.
+void AddText(CLI::App& app, const std::string& flag, std::optional<std::string>& text,
+             const std::string& help) {
+  app.add_option_function<std::string>(
+      flag, [&text](const std::string& value) { text = value; }, help);
 }
 
 }  // namespace
@@ -71,14 +94,14 @@ void AddGenerate(CLI::App& app, Command& command) {
   CLI::App& sub = *app.add_subcommand("generate", "Continue a prompt");
   AddConnectionFlags(sub, flags->connection);
   auto* prompt = sub.add_option_group("prompt", "exactly one of");
-  prompt->add_option("--prompt", flags->prompt, "the text");
-  prompt->add_option("--prompt-ids", flags->prompt_ids, "token ids, e.g. 1,2,3");
-  prompt->add_option("--file", flags->file, "a file with the text; -: standard input");
+  AddText(*prompt, "--prompt", flags->prompt, "the text");
+  AddText(*prompt, "--prompt-ids", flags->prompt_ids, "token ids, e.g. 1,2,3");
+  AddText(*prompt, "--file", flags->file, "a file with the text; -: standard input");
   prompt->require_option(1);
   sub.add_option("--model", *flags->request.mutable_model(), "the served model's name");
   sub.add_option("--request-id", *flags->request.mutable_request_id(), "a label, echoed");
-  sub.add_option_function<int32_t>(
-      "--priority", [flags](int32_t value) { flags->request.set_priority(value); },
+  AddNumber<int32_t>(
+      sub, "--priority", {}, [flags](int32_t value) { flags->request.set_priority(value); },
       "lower is served first where the server schedules by priority");
   sub.add_option("--cache-salt", *flags->request.mutable_cache_salt(),
                  "shares cached prefixes only with the same salt");

@@ -32,6 +32,12 @@ InterruptWatcher::~InterruptWatcher() {
 void InterruptWatcher::SetCall(grpc::ClientContext* call) {
   const std::lock_guard lock(mutex_);
   call_ = call;
+  if (call != nullptr) cancelled_ = false;
+}
+
+bool InterruptWatcher::cancelled() const {
+  const std::lock_guard lock(mutex_);
+  return cancelled_;
 }
 
 void InterruptWatcher::Watch() {
@@ -40,6 +46,7 @@ void InterruptWatcher::Watch() {
     const std::lock_guard lock(mutex_);
     if (call_ != nullptr) {
       call_->TryCancel();
+      cancelled_ = true;
     } else {
       on_idle_();
     }

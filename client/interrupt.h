@@ -22,12 +22,16 @@ class InterruptWatcher {
   // nullptr: no call is under way.
   void SetCall(grpc::ClientContext* call);
 
+  // Whether SIGINT cancelled the last call.
+  bool cancelled() const;
+
  private:
   void Watch();
 
   const std::function<void()> on_idle_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   grpc::ClientContext* call_ = nullptr;  // guarded by mutex_
+  bool cancelled_ = false;               // guarded by mutex_
   std::thread thread_;
 };
 

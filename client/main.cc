@@ -2,19 +2,48 @@
 //
 // Exit codes: 0 done; 1 an error; 2 wrong usage or an argument that the server refused; 3 the
 // server cannot be reached or cannot serve now.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
 
 #include "client/batch.h"
 #include "client/bench.h"
 #include "client/chat.h"
 #include "client/generate.h"
+#include "client/terminal.h"
 #include "client/tokenize.h"
 
+namespace {
+
+// "phalanx: WHAT IS WRONG", and where the help is.
+std::string UsageError(const CLI::App* app, const CLI::Error& error) {
+  const std::vector<CLI::App*> chosen = app->get_subcommands();
+  if (!chosen.empty()) {
+    return fmt::format("phalanx {0}: {1}\n`phalanx {0} --help` lists the flags\n",
+                       chosen.front()->get_name(), error.what());
+  }
+  std::vector<std::string> names;
+  for (const CLI::App* sub : app->get_subcommands({})) names.push_back(sub->get_name());
+  const std::vector<std::string> words = app->remaining();
+  return fmt::format(
+      "phalanx: {}, allowed: {}\n`phalanx --help` says what each does\n",
+      words.empty() ? "no subcommand is given" : fmt::format("no subcommand '{}'", words.front()),
+      fmt::join(names, ", "));
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  phalanx::OpenStandardStreams();
   CLI::App app("Phalanx: a client of the inference service, and offline tools", "phalanx");
   app.set_version_flag("--version", "phalanx " PHALANX_VERSION);
   app.require_subcommand(1);
-  app.footer("Exit codes: 0 done, 1 error, 2 wrong usage or argument, 3 server unavailable");
+  app.footer(
+      "Exit codes: 0 done, 1 error, 2 wrong usage or argument, 3 server unavailable, 130 Ctrl-C");
+  app.failure_message(UsageError);
   phalanx::Command command;
   phalanx::AddGenerate(app, command);
   phalanx::AddChat(app, command);
@@ -27,5 +56,12 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? phalanx::kExitOk : phalanx::kExitInvalid;
   }
-  return command();
+  const int exit_code = command();
+  // A full disk, say; what is lost must not look like success.
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    phalanx::PrintError(
+        fmt::format("phalanx: cannot write to standard output: {}", std::strerror(errno)));
+    return exit_code == phalanx::kExitOk ? phalanx::kExitError : exit_code;
+  }
+  return exit_code;
 }

@@ -8,6 +8,8 @@
 #include <optional>
 #include <utility>
 
+#include "client/number_flag.h"
+
 namespace phalanx {
 namespace {
 
@@ -26,7 +28,7 @@ const std::map<std::string_view, const char*>& Help() {
       {"logit_bias", "ID=BIAS, added to the token's logit; may be repeated"},
       {"allowed_token_ids", "ids, comma-separated: nothing else is generated"},
       {"bad_words", "never generated; may be repeated"},
-      {"seed", "same seed, same answer"},
+      {"seed", "same seed, same answer; without it the server draws one"},
       {"n", "number of answers"},
       {"max_tokens", "at most so many tokens an answer"},
       {"min_tokens", "no end before so many tokens"},
@@ -122,64 +124,67 @@ Status SetLogitBias(const FieldDescriptor& field, const nlohmann::json& value,
   return OkStatus();
 }
 
-// CLI11 reports what a callback throws.
-void OrThrow(const Status& status, const std::string& flag) {
-  if (!status.ok()) throw CLI::ValidationError(flag, status.message());
+template <typename Number>
+void AddNumberFlag(CLI::App& app, const std::string& flag, std::function<void(Number)> set,
+                   const char* help) {
+  AddNumber<Number>(app, flag, {}, std::move(set), help);
 }
 
 void AddScalarFlag(CLI::App& app, const std::string& flag, const FieldDescriptor& field,
                    v1::SamplingParams& params, const char* help) {
+  const auto& reflection = *params.GetReflection();
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_FLOAT:
-      app.add_option_function<float>(
-          flag, [&](float value) { params.GetReflection()->SetFloat(&params, &field, value); },
-          help);
+      AddNumberFlag<float>(
+          app, flag, [&](float value) { reflection.SetFloat(&params, &field, value); }, help);
       return;
     case FieldDescriptor::CPPTYPE_INT32:
-      app.add_option_function<int32_t>(
-          flag, [&](int32_t value) { params.GetReflection()->SetInt32(&params, &field, value); },
-          help);
+      AddNumberFlag<int32_t>(
+          app, flag, [&](int32_t value) { reflection.SetInt32(&params, &field, value); }, help);
       return;
     case FieldDescriptor::CPPTYPE_UINT64:
-      app.add_option_function<uint64_t>(
-          flag, [&](uint64_t value) { params.GetReflection()->SetUInt64(&params, &field, value); },
-          help);
+      AddNumberFlag<uint64_t>(
+          app, flag, [&](uint64_t value) { reflection.SetUInt64(&params, &field, value); }, help);
       return;
     default:
       app.add_flag_function(
           flag + ",!--no-" + flag.substr(2),
-          [&](int64_t count) { params.GetReflection()->SetBool(&params, &field, count > 0); },
-          help);
+          [&](int64_t count) { reflection.SetBool(&params, &field, count > 0); }, help);
   }
+}
+
+// "ID=BIAS" or "ID:BIAS".
+Status AddLogitBias(const std::string& flag, const std::string& text, v1::SamplingParams& params) {
+  const size_t cut = text.find_first_of("=:");
+  if (cut == std::string::npos) return InvalidField(flag, fmt::format("'{}'", text), "ID=BIAS");
+  PHALANX_ASSIGN_OR_RETURN(const auto id, ParseNumber<int32_t>(flag, text.substr(0, cut), {}));
+  PHALANX_ASSIGN_OR_RETURN(const auto bias, ParseNumber<float>(flag, text.substr(cut + 1), {}));
+  (*params.mutable_logit_bias())[id] = bias;
+  return OkStatus();
+}
+
+// An empty list would silently mean "all".
+Status AddTokenIds(const std::string& flag, const std::string& text, const FieldDescriptor& field,
+                   v1::SamplingParams& params) {
+  PHALANX_ASSIGN_OR_RETURN(const auto ids, ParseTokenIds(text, flag));
+  if (ids.empty()) return InvalidField(flag, fmt::format("'{}'", text), "at least one token id");
+  for (const int32_t id : ids) params.GetReflection()->AddInt32(&params, &field, id);
+  return OkStatus();
 }
 
 void AddListFlag(CLI::App& app, const std::string& flag, const FieldDescriptor& field,
                  v1::SamplingParams& params, const char* help) {
-  const bool is_bias = field.is_map();
-  const bool is_ids = field.cpp_type() == FieldDescriptor::CPPTYPE_INT32;
+  const auto add = [&params, &field, flag](const std::string& value) {
+    if (field.is_map()) return AddLogitBias(flag, value, params);
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_INT32)
+      return AddTokenIds(flag, value, field, params);
+    params.GetReflection()->AddString(&params, &field, value);
+    return OkStatus();
+  };
   app.add_option_function<std::vector<std::string>>(
          flag,
-         [&params, &field, flag, is_bias, is_ids](const std::vector<std::string>& values) {
-           for (const std::string& value : values) {
-             const size_t cut = value.find_first_of("=:");
-             const auto ids = ParseTokenIds(is_bias  ? value.substr(0, cut)
-                                            : is_ids ? value
-                                                     : "0",
-                                            field.name());
-             OrThrow(ids.status(), flag);
-             if (is_bias) {
-               float bias = 0;
-               if (cut == std::string::npos || ids->size() != 1 ||
-                   !CLI::detail::lexical_cast(value.substr(cut + 1), bias)) {
-                 OrThrow(InvalidField(field.name(), value, "ID=BIAS"), flag);
-               }
-               (*params.mutable_logit_bias())[ids->front()] = bias;
-             } else if (is_ids) {
-               for (const int32_t id : *ids) params.GetReflection()->AddInt32(&params, &field, id);
-             } else {
-               params.GetReflection()->AddString(&params, &field, value);
-             }
-           }
+         [add](const std::vector<std::string>& values) {
+           for (const std::string& value : values) ThrowIfWrong(add(value));
          },
          help)
       ->expected(1)
@@ -232,7 +237,8 @@ StatusOr<std::vector<int32_t>> ParseTokenIds(std::string_view text, std::string_
     int32_t id = 0;
     const auto [next, error] = std::from_chars(at, end, id);
     if (error != std::errc() || (next != end && !is_separator(*next))) {
-      return InvalidField(field, text, "token ids, separated by commas or spaces");
+      return InvalidField(field, fmt::format("'{}'", text),
+                          "token ids, separated by commas or spaces");
     }
     ids.push_back(id);
     at = next;

@@ -55,6 +55,12 @@ double StreamedAnswer::decode_tokens_per_s() const {
   return ms > 0 && tokens > 0 ? static_cast<double>(tokens) / ms * 1e3 : 0;
 }
 
+double StreamedAnswer::received_tokens_per_s() const {
+  if (arrivals.size() < 2) return 0;
+  const double ms = Milliseconds(arrivals.back() - arrivals.front());
+  return ms > 0 ? static_cast<double>(num_tokens() - num_tokens_in_first) / ms * 1e3 : 0;
+}
+
 StreamedAnswer ReadStream(const std::function<std::unique_ptr<StreamReader>()>& open,
                           const std::function<void(const v1::StreamResponse&)>& on_delta) {
   StreamedAnswer answer;
@@ -62,7 +68,10 @@ StreamedAnswer ReadStream(const std::function<std::unique_ptr<StreamReader>()>& 
   const std::unique_ptr<StreamReader> reader = open();
   v1::StreamResponse delta;
   while (reader->Read(&delta)) {
-    if (delta.token_ids_size() > 0) answer.arrivals.push_back(StreamedAnswer::Clock::now());
+    if (delta.token_ids_size() > 0) {
+      if (answer.arrivals.empty()) answer.num_tokens_in_first = delta.token_ids_size();
+      answer.arrivals.push_back(StreamedAnswer::Clock::now());
+    }
     Append(delta, answer.response);
     on_delta(delta);
   }

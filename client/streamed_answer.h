@@ -17,6 +17,7 @@ struct StreamedAnswer {
   v1::GenerateResponse response;
   Clock::time_point sent;
   std::vector<Clock::time_point> arrivals;  // of each message that carried tokens
+  int64_t num_tokens_in_first = 0;          // that the first of those carried
   Status status;                            // what ended the stream; the rest is what came before
 
   double ttft_ms() const;  // 0 where no token came
@@ -24,6 +25,9 @@ struct StreamedAnswer {
   // Tokens after each choice's first, over the time that the server took for them; 0 where there
   // are none. The server's clock, since messages may reach a busy client in one go.
   double decode_tokens_per_s() const;
+  // Tokens after the first message, over the time in which they came; 0 where there are none. The
+  // client's clock: all that is known of a stream that was stopped.
+  double received_tokens_per_s() const;
   int64_t num_tokens() const;  // of all choices
 };
 

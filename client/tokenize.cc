@@ -3,13 +3,15 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "client/answer_json.h"
-#include "client/file.h"
+#include "client/input.h"
 #include "client/sampling_flags.h"
+#include "client/terminal.h"
 #include "text/tokenizer.h"
 
 namespace phalanx {
@@ -25,33 +27,66 @@ struct TokenizeFlags {
   bool jsonl = false;
 };
 
-// Each line of standard input through `convert`; a bad line becomes {"error": ...} in its place.
+StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder) {
+  std::error_code error;
+  const auto status = std::filesystem::status(folder, error);
+  if (!std::filesystem::exists(status))
+    return NotFoundError("--model: no folder '{}', allowed: a model's folder", folder);
+  if (!std::filesystem::is_directory(status))
+    return InvalidArgumentError("--model: '{}' is a file, allowed: a model's folder", folder);
+  auto tokenizer = Tokenizer::Load(folder);
+  if (!tokenizer.ok()) return tokenizer.status().WithContext("--model");
+  return tokenizer;
+}
+
+StatusOr<Json> ParseLine(const std::string& line, std::string_view wanted) {
+  PHALANX_RETURN_IF_ERROR(CheckUtf8("line", line));
+  try {
+    return Json::parse(line);
+  } catch (const Json::parse_error& error) {
+    return InvalidArgumentError("line: is no JSON, wrong at byte {}, allowed: {}", error.byte,
+                                wanted);
+  }
+}
+
+// Each line of standard input, which is to be a `wanted`, through `convert`; a bad line becomes
+// {"error": ...} in its place.
 template <typename Convert>
-int ConvertLines(const Convert& convert) {
-  std::string line;
-  while (std::getline(std::cin, line)) {
-    const Json input = Json::parse(line, nullptr, false);
-    StatusOr<Json> output = convert(input);
+int ConvertLines(std::string_view wanted, const Convert& convert) {
+  const auto convert_line = [&](const std::string& line) -> StatusOr<Json> {
+    PHALANX_ASSIGN_OR_RETURN(const Json input, ParseLine(line, wanted));
+    return convert(input);
+  };
+  for (std::string line; std::getline(std::cin, line);) {
+    StatusOr<Json> output = convert_line(line);
     if (!output.ok()) output = Json{{"error", output.status().message()}};
-    fmt::print("{}\n", ToLine(*output));
+    Print(ToLine(*output) + '\n');
   }
   return kExitOk;
 }
 
+constexpr std::string_view kJsonText = "a JSON string";
+constexpr std::string_view kJsonIds = "a JSON list of token ids from 0 to 2147483647";
+
+Status WrongLine(const Json& input, std::string_view wanted) {
+  constexpr size_t kMaxShownBytes = 60;
+  std::string shown = input.dump(-1, ' ', true);
+  if (shown.size() > kMaxShownBytes) shown = shown.substr(0, kMaxShownBytes) + "...";
+  return InvalidField("line", shown, wanted);
+}
+
 StatusOr<Json> EncodeJson(const Tokenizer& tokenizer, EncodeOptions options, const Json& input) {
-  if (!input.is_string()) return InvalidArgumentError("line: is no JSON string");
+  if (!input.is_string()) return WrongLine(input, kJsonText);
   PHALANX_ASSIGN_OR_RETURN(const auto ids,
                            tokenizer.Encode(input.get_ref<const std::string&>(), options));
   return Json(ids);
 }
 
 StatusOr<Json> DecodeJson(const Tokenizer& tokenizer, DecodeOptions options, const Json& input) {
+  if (!input.is_array()) return WrongLine(input, kJsonIds);
   std::vector<int32_t> ids;
-  const Status wrong = InvalidArgumentError("line: is no JSON list of token ids");
-  if (!input.is_array()) return wrong;
   for (const Json& id : input) {
-    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX)
-      return wrong;
+    if (!id.is_number_unsigned() || id.get<uint64_t>() > INT32_MAX) return WrongLine(id, kJsonIds);
     ids.push_back(id.get<int32_t>());
   }
   PHALANX_ASSIGN_OR_RETURN(std::string text, tokenizer.Decode(ids, options));
@@ -59,39 +94,46 @@ StatusOr<Json> DecodeJson(const Tokenizer& tokenizer, DecodeOptions options, con
 }
 
 int RunTokenize(const TokenizeFlags& flags) {
-  const auto tokenizer = Tokenizer::Load(flags.model);
+  const auto tokenizer = LoadTokenizer(flags.model);
   if (!tokenizer.ok()) return ReportError(tokenizer.status());
   const EncodeOptions options{flags.no_special ? SpecialTokens::kOmit : SpecialTokens::kAdd};
-  if (flags.jsonl)
-    return ConvertLines([&](const Json& line) { return EncodeJson(**tokenizer, options, line); });
-  const auto ids = (*tokenizer)->Encode(ReadAll(std::cin), options);
+  if (flags.jsonl) {
+    return ConvertLines(kJsonText,
+                        [&](const Json& line) { return EncodeJson(**tokenizer, options, line); });
+  }
+  const auto text = ReadInput("text", "-");
+  if (!text.ok()) return ReportError(text.status());
+  const auto ids = (*tokenizer)->Encode(*text, options);
   if (!ids.ok()) return ReportError(ids.status());
   if (flags.json) {
-    fmt::print("{}\n", Json(*ids).dump());
+    Print(Json(*ids).dump() + '\n');
   } else {
-    fmt::print("{}\n", fmt::join(*ids, " "));
+    Print(fmt::format("{}\n", fmt::join(*ids, " ")));
   }
   return kExitOk;
 }
 
 int RunDetokenize(const TokenizeFlags& flags) {
-  const auto tokenizer = Tokenizer::Load(flags.model);
+  const auto tokenizer = LoadTokenizer(flags.model);
   if (!tokenizer.ok()) return ReportError(tokenizer.status());
   const DecodeOptions options{flags.skip_special ? SpecialTokenText::kSkip
                                                  : SpecialTokenText::kKeep};
-  if (flags.jsonl)
-    return ConvertLines([&](const Json& line) { return DecodeJson(**tokenizer, options, line); });
+  if (flags.jsonl) {
+    return ConvertLines(kJsonIds,
+                        [&](const Json& line) { return DecodeJson(**tokenizer, options, line); });
+  }
   // What `tokenize` prints, with or without --json.
-  std::string input = ReadAll(std::cin);
-  std::erase_if(input, [](char c) { return c == '[' || c == ']'; });
-  const auto ids = ParseTokenIds(input, "token_ids");
+  auto input = ReadInput("token_ids", "-");
+  if (!input.ok()) return ReportError(input.status());
+  std::erase_if(*input, [](char c) { return c == '[' || c == ']'; });
+  const auto ids = ParseTokenIds(*input, "token_ids");
   if (!ids.ok()) return ReportError(ids.status());
   const auto text = (*tokenizer)->Decode(*ids, options);
   if (!text.ok()) return ReportError(text.status());
   if (flags.json) {
-    fmt::print("{}\n", ToLine(Json(*text)));
+    Print(ToLine(Json(*text)) + '\n');
   } else {
-    std::fwrite(text->data(), 1, text->size(), stdout);
+    Print(*text);
   }
   return kExitOk;
 }

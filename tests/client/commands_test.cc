@@ -1,66 +1,14 @@
-// Runs the binary against a fake server: what a script or a person sees.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <sstream>
-#include <thread>
 
-#include "tests/client/fake_inference.h"
+#include "tests/client/client_fixture.h"
 
 namespace phalanx {
 namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
-
-class ClientTest : public testing::Test {
- protected:
-  ClientTest() {
-    std::string name = testing::TempDir() + "phalanx_client_XXXXXX";
-    directory_ = mkdtemp(name.data());
-  }
-  ~ClientTest() override { std::filesystem::remove_all(directory_); }
-
-  std::string File(const std::string& name, const std::string& content) const {
-    const std::string path = directory_ + "/" + name;
-    std::ofstream(path) << content;
-    return path;
-  }
-  static std::string Read(const std::string& path) {
-    std::ifstream in(path);
-    std::ostringstream text;
-    text << in.rdbuf();
-    return text.str();
-  }
-
-  struct Outcome {
-    int exit_code = -1;
-    std::string out, err;
-  };
-  // Through the shell: `arguments` is quoted by the caller.
-  Outcome Run(const std::string& arguments, const std::string& input = "") const {
-    const std::string in = File("stdin", input);
-    const std::string command = std::string(PHALANX_BIN_DIR) + "/phalanx " + arguments + " <" + in +
-                                " >" + directory_ + "/out 2>" + directory_ + "/err";
-    const int status = std::system(command.c_str());
-    return {WEXITSTATUS(status), Read(directory_ + "/out"), Read(directory_ + "/err")};
-  }
-  Outcome Online(const std::string& subcommand, const std::string& arguments,
-                 const std::string& input = "") const {
-    return Run(subcommand + " --server " + server_.address() + " " + arguments, input);
-  }
-
-  FakeInference server_;
-  std::string directory_;
-};
 
 TEST_F(ClientTest, GenerateStreamsTextAndPrintsSpeed) {
   const Outcome outcome = Online("generate", "--prompt 'one two three'");
@@ -119,92 +67,113 @@ TEST_F(ClientTest, ErrorsHaveExitCodesAndNameTheField) {
   EXPECT_EQ(Online("generate", "--prompt forever --timeout 0.1").exit_code, 1);
 }
 
-TEST_F(ClientTest, ChatKeepsHistory) {
-  const Outcome outcome =
-      Online("chat", "--system 'be kind'", "hello there\nand you\n/reset\nnew\n/quit\n");
-  EXPECT_EQ(outcome.exit_code, 0);
-  const auto requests = server_.chat_requests();
-  ASSERT_EQ(requests.size(), 3u);
-  ASSERT_EQ(requests[1].messages_size(), 4);
-  EXPECT_EQ(requests[1].messages(0).content(), "be kind");
-  EXPECT_EQ(requests[1].messages(2).role(), "assistant");
-  EXPECT_EQ(requests[1].messages(2).content(), "hello there");
-  EXPECT_EQ(requests[2].messages_size(), 2);
-}
-
-TEST_F(ClientTest, ChatForgetsAQuestionThatFailed) {
-  Online("chat", "", "bad\nhello\n");
-  EXPECT_EQ(server_.chat_requests().at(1).messages_size(), 1);
-}
-
-TEST_F(ClientTest, OneMessage) {
-  const Outcome outcome = Online("chat", "--message 'hello there'");
-  EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_EQ(outcome.out, "hello there\n");
-  EXPECT_EQ(Online("chat", "--message busy").exit_code, 3);
-}
-
-TEST_F(ClientTest, CtrlCStopsTheAnswerAndNotTheChat) {
-  const std::string in = File("questions", "forever\nhello\n/quit\n");
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    std::freopen(in.c_str(), "r", stdin);
-    std::freopen((directory_ + "/out").c_str(), "w", stdout);
-    std::freopen("/dev/null", "w", stderr);
-    const std::string binary = std::string(PHALANX_BIN_DIR) + "/phalanx";
-    execl(binary.c_str(), "phalanx", "chat", "--server", server_.address().c_str(), nullptr);
-    _exit(127);
+TEST_F(ClientTest, InputThatCannotBeRead) {
+  for (const std::string command : {"generate --file ", "batch --input "}) {
+    const Outcome folder = Run(command + directory_);
+    EXPECT_EQ(folder.exit_code, 2);
+    EXPECT_THAT(folder.err, HasSubstr("'" + directory_ + "': Is a directory"));
+    const Outcome missing = Run(command + "/no/such/file");
+    EXPECT_EQ(missing.exit_code, 2);
+    EXPECT_THAT(missing.err, HasSubstr("'/no/such/file': No such file or directory"));
+    const std::string secret = File("secret", "text");
+    chmod(secret.c_str(), 0);
+    if (access(secret.c_str(), R_OK) != 0) {  // root reads all
+      const Outcome unreadable = Run(command + secret);
+      EXPECT_EQ(unreadable.exit_code, 2);
+      EXPECT_THAT(unreadable.err, HasSubstr("Permission denied"));
+    }
   }
-  for (int i = 0; i < 500 && Read(directory_ + "/out").find("again") == std::string::npos; ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  kill(child, SIGINT);
-  int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 0);
-  const auto requests = server_.chat_requests();
-  ASSERT_EQ(requests.size(), 2u);
-  ASSERT_EQ(requests[1].messages_size(), 3);
-  EXPECT_THAT(requests[1].messages(1).content(), HasSubstr("again"));  // what was said stays
-  EXPECT_THAT(Read(directory_ + "/out"), HasSubstr("hello"));
+  EXPECT_THAT(Run("generate --file ''").err, HasSubstr("--file: cannot read ''"));
+  const std::string from_folder = std::string(PHALANX_BIN_DIR) + "/phalanx generate --file - </ 2>";
+  EXPECT_EQ(WEXITSTATUS(std::system((from_folder + directory_ + "/err").c_str())), 2);
+  EXPECT_THAT(Read(directory_ + "/err"), HasSubstr("standard input: Is a directory"));
 }
 
-TEST_F(ClientTest, BatchAnswersEachLineOnceAndGoesOn) {
-  const std::string input =
-      "{\"id\": \"a\", \"prompt\": \"one two\"}\n"
-      "{\"id\": 2, \"messages\": [{\"role\": \"user\", \"content\": \"three\"}]}\n"
-      "{\"id\": \"b\", \"prompt\": \"bad\"}\n"
-      "{\"id\": \"c\", \"prompt\": 5}\n"
-      "no json\n";
-  const std::string in = File("in.jsonl", input);
-  // A line of an earlier run, and one that was cut off.
-  const std::string out =
-      File("out.jsonl", "{\"id\": 2, \"text\": \"earlier\"}\n{\"id\": \"a\", \"te");
-  const Outcome outcome = Online("batch", "--input " + in + " --output " + out);
-  EXPECT_EQ(outcome.exit_code, 1);  // some lines are wrong
-  std::map<std::string, json> lines;
-  std::istringstream text(Read(out));
-  for (std::string line; std::getline(text, line);) {
-    const json value = json::parse(line);
-    EXPECT_TRUE(lines.emplace(value["id"].dump(), value).second);
+TEST_F(ClientTest, TextThatIsNoUtf8IsNotSent) {
+  const std::string broken = "ok\xff";
+  const auto refuses = [&](const Outcome& outcome, const std::string& name) {
+    EXPECT_EQ(outcome.exit_code, 2) << name;
+    EXPECT_EQ(outcome.err, "phalanx: INVALID_ARGUMENT: " + name +
+                               ": is no UTF-8 at byte 2 (0xff), allowed: UTF-8\n");
+  };
+  refuses(Online("generate", "--prompt '" + broken + "'"), "--prompt");
+  refuses(Online("generate", "--file -", broken), "--file");
+  refuses(Online("generate", "--prompt a --stop '" + broken + "'"), "stop");
+  refuses(Online("generate", "--prompt a --request-id '" + broken + "'"), "request_id");
+  refuses(Online("chat", "--message '" + broken + "'"), "--message");
+  refuses(Online("chat", "--system '" + broken + "'", "hello\n"), "--system");
+  refuses(Online("chat", "", broken + "\n"), "message");
+  refuses(Online("batch", "--bad-words '" + broken + "'", "{\"prompt\": \"a\"}\n"), "bad_words");
+  EXPECT_EQ(server_.num_requests(), 0u);
+}
+
+TEST_F(ClientTest, NumbersOutOfRangeNameFlagValueAndRange) {
+  const std::map<std::string, std::string> cases = {
+      {"--seed -1", "--seed: is '-1', allowed: an integer from 0 to 18446744073709551615"},
+      {"--seed 010x", "--seed: is '010x', allowed: an integer from 0"},
+      {"--max-tokens 2147483648", "--max-tokens: is '2147483648', allowed: an integer from -2147"},
+      {"--temperature nan", "--temperature: is 'nan', allowed: a finite number"},
+      {"--timeout nan", "--timeout: is 'nan', allowed: a number from 0 to 1e+09"},
+      {"--timeout -1", "--timeout: is '-1', allowed: a number from 0"},
+      {"--timeout inf", "--timeout: is 'inf', allowed: a number from 0"},
+      {"--allowed-token-ids ''", "--allowed-token-ids: is '', allowed: at least one token id"},
+      {"--stop-token-ids 1,x", "--stop-token-ids: is '1,x', allowed: token ids"},
+      {"--logit-bias 5=inf", "--logit-bias: is 'inf', allowed: a finite number"},
+      {"--server nowhere", "--server: is 'nowhere', allowed: HOST:PORT"},
+      {"--server nowhere:0", "--server: is 'nowhere:0', allowed: HOST:PORT"}};
+  for (const auto& [flags, message] : cases) {
+    const Outcome outcome = Run("generate --prompt a " + flags);
+    EXPECT_EQ(outcome.exit_code, 2) << flags;
+    EXPECT_THAT(outcome.err, HasSubstr(message));
   }
-  ASSERT_EQ(lines.size(), 5u);
-  EXPECT_EQ(lines["\"a\""]["text"], "one two");
-  EXPECT_EQ(lines["2"]["text"], "earlier");
-  EXPECT_EQ(lines["\"b\""]["error"]["code"], "INVALID_ARGUMENT");
-  EXPECT_EQ(lines["\"b\""]["error"]["field"], "temperature");
-  EXPECT_EQ(lines["\"c\""]["error"]["field"], "prompt");
-  EXPECT_TRUE(lines["\"line-5\""].contains("error"));
-  EXPECT_EQ(server_.generate_requests().size(), 2u);
-  EXPECT_EQ(server_.chat_requests().size(), 0u);
+  const Outcome ids = Run("generate --prompt-ids ''");
+  EXPECT_EQ(ids.exit_code, 2);
+  EXPECT_THAT(ids.err, HasSubstr("--prompt-ids: is '', allowed: at least one token id"));
+  EXPECT_EQ(Online("generate", "--prompt a --seed 010").exit_code, 0);
+  EXPECT_EQ(server_.generate_requests().at(0).sampling().seed(), 10u);
 }
 
-TEST_F(ClientTest, BatchStopsWhereTheServerIsGone) {
-  const Outcome outcome =
-      Online("batch", "--concurrency 1", "{\"prompt\": \"busy\"}\n{\"prompt\": \"a\"}\n");
-  EXPECT_EQ(outcome.exit_code, 3);
-  EXPECT_EQ(server_.generate_requests().size(), 1u);
+TEST_F(ClientTest, TextEndsWithANewlineWhateverItIs) {
+  EXPECT_EQ(Online("generate", "--prompt 'one two' --echo --max-tokens 0").out, "one two\n");
+  EXPECT_EQ(Online("generate", "--prompt 'one two' --max-tokens 0").out, "\n");
+  EXPECT_EQ(Online("generate", "--prompt bad").out, "");
+}
+
+TEST_F(ClientTest, CtrlCEndsGenerate) {
+  const Outcome outcome = Interrupt({"generate", "--prompt", "forever"}, "again again");
+  EXPECT_EQ(outcome.exit_code, 130);
+  EXPECT_THAT(outcome.out, testing::EndsWith("\n"));
+  EXPECT_THAT(outcome.err,
+              testing::MatchesRegex("[0-9]+ tokens, first after [0-9.]+ ms, [0-9.]+ tokens/s, "
+                                    "stopped\n"));
+  EXPECT_THAT(outcome.err, testing::Not(HasSubstr(" 0.0 tokens/s")));
+  EXPECT_EQ(Interrupt({"generate", "--prompt", "silence"}, "").err, "0 tokens, stopped\n");
+}
+
+TEST_F(ClientTest, UsageErrorsSayWhatIsAllowed) {
+  EXPECT_THAT(Run("generat").err, HasSubstr("no subcommand 'generat', allowed: generate, chat"));
+  EXPECT_THAT(Run("").err, HasSubstr("no subcommand is given"));
+  EXPECT_THAT(Run("chat --no-such-flag").err, HasSubstr("phalanx chat: "));
+  EXPECT_THAT(Run("generate --prompt a --server unix:/no/such/socket").err,
+              HasSubstr("no service answers at unix:/no/such/socket"));
+  EXPECT_THAT(Online("generate", "--prompt silence --timeout 0.1").err,
+              HasSubstr("--timeout 0.1 has passed"));
+}
+
+TEST_F(ClientTest, OutputThatCannotBeWritten) {
+  const std::string server = " --server " + server_.address();
+  const std::string binary = std::string(PHALANX_BIN_DIR) + "/phalanx";
+  const auto run = [&](const std::string& command) {
+    return WEXITSTATUS(std::system((binary + " " + command).c_str()));
+  };
+  const std::string err = directory_ + "/err";
+  EXPECT_EQ(run("generate --prompt 'one two'" + server + " 2>" + err + " >/dev/full"), 1);
+  EXPECT_THAT(Read(err), HasSubstr("cannot write to standard output"));
+  // Nowhere to report to is no reason to fail.
+  EXPECT_EQ(run("generate --prompt 'one two'" + server + " >" + err + " 2>&-"), 0);
+  // As other filters, quietly.
+  EXPECT_EQ(run("generate --prompt forever" + server + " 2>" + err + " | head -c 5 >" + err), 0);
+  EXPECT_EQ(Read(err), "again");
 }
 
 TEST_F(ClientTest, BenchPrintsTheUsualKeys) {
@@ -220,31 +189,6 @@ TEST_F(ClientTest, BenchPrintsTheUsualKeys) {
         EXPECT_TRUE(report.contains(std::string(statistic) + "_" + name));
     }
   }
-}
-
-TEST_F(ClientTest, TokenizeOffline) {
-  const std::string model = std::string(PHALANX_SOURCE_DIR) + "/launch/demo/model";
-  const std::string text = "Hello, W\xc3\xb6rld!\n  two";
-  const Outcome ids = Run("tokenize --json --model " + model, text);
-  ASSERT_EQ(ids.exit_code, 0) << ids.err;
-  EXPECT_TRUE(json::parse(ids.out).is_array());
-  EXPECT_EQ(Run("detokenize --model " + model, ids.out).out, text);
-  const Outcome plain = Run("tokenize --model " + model, text);
-  EXPECT_EQ(Run("detokenize --model " + model, plain.out).out, text);
-
-  const Outcome lines = Run("tokenize --jsonl --model " + model, "\"a\"\n5\n\"\\ud800\"\n");
-  EXPECT_EQ(lines.exit_code, 0);
-  std::istringstream stream(lines.out);
-  std::string line;
-  std::getline(stream, line);
-  EXPECT_TRUE(json::parse(line).is_array());
-  EXPECT_EQ(Run("detokenize --jsonl --model " + model, line + "\n").out, "\"a\"\n");
-  for (int i = 0; i < 2; ++i) {
-    std::getline(stream, line);
-    EXPECT_TRUE(json::parse(line).contains("error")) << line;
-  }
-  EXPECT_EQ(Run("tokenize --model /no/such/folder").exit_code, 2);
-  EXPECT_EQ(Run("detokenize --model " + model, "[1, x]").exit_code, 2);
 }
 
 }  // namespace

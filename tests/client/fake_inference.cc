@@ -9,14 +9,14 @@
 namespace phalanx {
 namespace {
 
-grpc::Status BadTemperature() {
+grpc::Status BadField(const std::string& field, const std::string& message) {
   google::rpc::BadRequest bad_request;
-  bad_request.add_field_violations()->set_field("temperature");
+  bad_request.add_field_violations()->set_field(field);
   google::rpc::Status details;
   google::rpc::Any& any = *details.add_details();
   any.set_type_url("type.googleapis.com/google.rpc.BadRequest");
   any.set_value(bad_request.SerializeAsString());
-  return {grpc::StatusCode::INVALID_ARGUMENT, "is -1, allowed: 0..2", details.SerializeAsString()};
+  return {grpc::StatusCode::INVALID_ARGUMENT, message, details.SerializeAsString()};
 }
 
 }  // namespace
@@ -40,6 +40,11 @@ std::vector<v1::GenerateRequest> FakeInference::generate_requests() const {
 std::vector<v1::ChatRequest> FakeInference::chat_requests() const {
   const std::lock_guard lock(mutex_);
   return chat_requests_;
+}
+
+size_t FakeInference::num_requests() const {
+  const std::lock_guard lock(mutex_);
+  return generate_requests_.size() + chat_requests_.size();
 }
 
 grpc::Status FakeInference::GenerateStream(grpc::ServerContext* context,
@@ -74,8 +79,12 @@ grpc::Status FakeInference::GetModelInfo(grpc::ServerContext*, const v1::GetMode
 grpc::Status FakeInference::Answer(grpc::ServerContext& context, const std::string& text,
                                    const v1::SamplingParams& sampling,
                                    grpc::ServerWriter<v1::StreamResponse>& writer) {
-  if (text == "bad") return BadTemperature();
+  if (text == "bad") return BadField("temperature", "is -1, allowed: 0..2");
+  if (text == "too long") return BadField("sampling.max_tokens", "is 9, allowed: at most 3");
   if (text == "busy") return {grpc::StatusCode::UNAVAILABLE, "the server is draining"};
+  while (text == "silence" && !context.IsCancelled())
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  if (text == "silence") return grpc::Status::CANCELLED;
   while (text == "forever") {
     v1::StreamResponse delta;
     delta.set_text_delta("again ");
@@ -93,6 +102,11 @@ grpc::Status FakeInference::Answer(grpc::ServerContext& context, const std::stri
     std::istringstream words(text);
     std::string word;
     int in_choice = 0;
+    if (sampling.echo()) {
+      v1::StreamResponse prompt;
+      prompt.set_text_delta(text);
+      writer.Write(prompt);
+    }
     for (; in_choice < max_tokens && words >> word; ++in_choice, ++num_tokens) {
       v1::StreamResponse delta;
       delta.set_index(index);

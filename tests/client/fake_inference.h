@@ -16,7 +16,9 @@ namespace phalanx {
 // Echoes: the answer to a text is its words, a token each (id = its length), until max_tokens. For
 // each choice alike. Prompts with a meaning of their own:
 //   "bad"     INVALID_ARGUMENT, with google.rpc.BadRequest naming "temperature"
+//   "too long" INVALID_ARGUMENT naming "sampling.max_tokens"
 //   "busy"    UNAVAILABLE
+//   "silence" no token, until the client cancels
 //   "forever" tokens without end, until the client cancels
 class FakeInference final : public v1::Inference::Service {
  public:
@@ -26,6 +28,7 @@ class FakeInference final : public v1::Inference::Service {
   const std::string& address() const { return address_; }
   std::vector<v1::GenerateRequest> generate_requests() const;
   std::vector<v1::ChatRequest> chat_requests() const;
+  size_t num_requests() const;
   int num_cancelled() const { return num_cancelled_; }
 
   grpc::Status GenerateStream(grpc::ServerContext* context, const v1::GenerateRequest* request,
