@@ -99,10 +99,29 @@ void Answer::Advance() {
     head.headers.push_back({"Cache-Control", "no-cache"});
     init_.exchange->Stream(std::move(head), shared_from_this());
     init_.exchange->Wake();
-  } else {
+  } else if (!IsLarge() || init_.queue.Post([self = shared_from_this()] { self->SendWhole(); }) ==
+                               PostResult::kFull) {
     SendWhole();
-    ReleaseParts();
   }
+}
+
+// Whether writing it takes longer than a few hundred microseconds.
+bool Answer::IsLarge() const {
+  constexpr int64_t kMaxEntries = 4096;  // tokens and alternatives
+  int64_t entries = 0;
+  // The last one stands for all: a prompt's first token has no alternatives.
+  const auto count = [&entries](const auto& logprobs) {
+    if (logprobs.empty()) return;
+    entries += int64_t{logprobs.size()} * (1 + logprobs[logprobs.size() - 1].top_size());
+  };
+  for (const Part& part : parts_) {
+    count(part.whole.prompt_logprobs());
+    for (const v1::Choice& choice : part.whole.choices()) {
+      entries += choice.token_ids_size();
+      count(choice.logprobs());
+    }
+  }
+  return entries > kMaxEntries;
 }
 
 void Answer::SendWhole() {
@@ -111,6 +130,7 @@ void Answer::SendWhole() {
   http::Response response = Head();
   response.body = init_.format->Whole(answers);
   init_.exchange->Send(std::move(response));
+  ReleaseParts();
 }
 
 void Answer::SendError(const Status& status) {

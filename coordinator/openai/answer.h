@@ -16,16 +16,19 @@
 #include <vector>
 
 #include "coordinator/core/frontend.h"
+#include "coordinator/core/task_queue.h"
 #include "coordinator/http/exchange.h"
 #include "coordinator/openai/answer_format.h"
 
 namespace phalanx::openai {
 
 struct AnswerInit {
-  AnswerInit(Frontend& front, std::shared_ptr<http::Exchange> to, std::unique_ptr<AnswerFormat> as)
-      : frontend(front), exchange(std::move(to)), format(std::move(as)) {}
+  AnswerInit(Frontend& front, TaskQueue& tasks, std::shared_ptr<http::Exchange> to,
+             std::unique_ptr<AnswerFormat> as)
+      : frontend(front), queue(tasks), exchange(std::move(to)), format(std::move(as)) {}
 
-  Frontend& frontend;  // must outlive the answer
+  Frontend& frontend;  // both must outlive the answer
+  TaskQueue& queue;    // writes large answers, which would hold up the worker group's channel
   std::shared_ptr<http::Exchange> exchange;
   std::unique_ptr<AnswerFormat> format;
   AnswerHead head;         // the id is the first stream's
@@ -70,6 +73,7 @@ class Answer final : public http::BodySource,
   // What all streams have; the status is the error that ends the answer.
   Status Collect(std::string* out);
   bool AllEnded() const;
+  bool IsLarge() const;
   void SendWhole();
   void SendError(const Status& status);
   void CancelParts();

@@ -195,7 +195,7 @@ class OpenAiHandler final : public http::Handler,
 
   void Start(const ExchangePtr& exchange, const Call& call, std::unique_ptr<AnswerFormat> format,
              const std::vector<StartPart>& starts) {
-    AnswerInit init(frontend_, exchange, std::move(format));
+    AnswerInit init(frontend_, queue_, exchange, std::move(format));
     init.head.created = unix_time_();
     init.head.model = frontend_.model().id();
     init.head.system_fingerprint = Fingerprint(frontend_.GetServerInfo().numerics_id());

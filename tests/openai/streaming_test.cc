@@ -194,6 +194,22 @@ TEST_F(StreamingApiTest, AnErrorAfterTheFirstTokenIsTheLastEvent) {
   EXPECT_THAT(rest, ::testing::EndsWith("\"code\":503}}\n\n"));
 }
 
+TEST_F(StreamingApiTest, OnePromptsFailureEndsTheOthers) {
+  const auto exchange = api_.Post("/v1/completions", R"({"prompt":["a","b"],"stream":true})");
+  const internal::Submit first = api_.PopSubmit();
+  const internal::Submit second = api_.PopSubmit();
+  api_.Send(first.request(), 0, {api_.Encode("a")[0]});
+  exchange->WaitPiece();
+  internal::RequestOutput failed;
+  failed.set_request(second.request());
+  failed.set_finish(internal::ENGINE_FINISH_ERROR);
+  failed.set_error("broken");
+  api_.Send(failed);
+  EXPECT_THAT(exchange->WaitBody(), HasSubstr("\"code\":500"));
+  EXPECT_EQ(api_.PopCancel(), first.request());
+  EXPECT_TRUE(api_.frontend().WaitForStreams(std::chrono::seconds(5)));
+}
+
 TEST_F(StreamingApiTest, AReaderWhoLeavesIsCancelled) {
   const auto exchange = api_.Post("/v1/completions", R"({"prompt":"a","stream":true})");
   const internal::Submit submit = api_.PopSubmit();

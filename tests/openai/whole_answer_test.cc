@@ -268,6 +268,22 @@ TEST_F(WholeAnswerTest, ToolCalls) {
   EXPECT_EQ(choice["finish_reason"], "stop");
 }
 
+TEST_F(WholeAnswerTest, LargeAnswersAreWhole) {
+  const auto exchange =
+      api_.Post("/v1/completions", R"({"prompt":"a","max_tokens":250,"logprobs":20})");
+  const internal::Submit submit = api_.PopSubmit();
+  const int32_t a = api_.Encode("a")[0];
+  internal::RequestOutput output;
+  output.set_request(submit.request());
+  for (int i = 0; i < 250; ++i) *output.add_tokens() = Token(a, -1, std::vector<int32_t>(20, a));
+  output.set_finish(internal::ENGINE_FINISH_LENGTH);
+  api_.Send(output);
+  const json body = Body(*exchange);
+  EXPECT_EQ(body["choices"][0]["logprobs"]["tokens"].size(), 250U);
+  EXPECT_EQ(body["choices"][0]["text"], std::string(250, 'a'));
+  EXPECT_TRUE(api_.frontend().WaitForStreams(std::chrono::seconds(5)));
+}
+
 TEST_F(WholeAnswerTest, LargeBodiesAreAnsweredToo) {
   json messages = json::array();
   for (int i = 0; i < 600; ++i) messages.push_back({{"role", "user"}, {"content", "a"}});

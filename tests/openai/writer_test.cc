@@ -79,13 +79,13 @@ TEST(LogprobsTest, Chat) {
 TEST(LogprobsTest, CompletionsCountCharactersOfTheWholeText) {
   TokenLogprobs prompt;
   *prompt.Add() = Token("日本", 0);
-  *prompt.Add() = Token("b", -1, {{"c", -0.5F}, {"b", -1.0F}});
+  *prompt.Add() = Token("ß", -1, {{"c", -0.5F}, {"ß", -1.0F}});
   CompletionLogprobs logprobs;
   logprobs.AddPrompt(prompt);
   std::string out;
   logprobs.AppendTo(&out);
-  EXPECT_EQ(out, R"({"tokens":["日本","b"],"token_logprobs":[null,-1.0],)"
-                 R"("top_logprobs":[null,{"b":-1.0,"c":-0.5}],"text_offset":[0,2]})");
+  EXPECT_EQ(out, R"({"tokens":["日本","ß"],"token_logprobs":[null,-1.0],)"
+                 R"("top_logprobs":[null,{"ß":-1.0,"c":-0.5}],"text_offset":[0,2]})");
   EXPECT_TRUE(logprobs.empty());
   TokenLogprobs more;
   *more.Add() = Token("x", -2);
