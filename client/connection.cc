@@ -33,6 +33,9 @@ std::string Advice(const Status& status, const ConnectionFlags& connection) {
   };
   if (status.code() == StatusCode::kDeadlineExceeded && connection.timeout_seconds > 0)
     return fmt::format("--timeout {} has passed", connection.timeout_seconds);
+  if (status.code() == StatusCode::kUnimplemented)
+    return fmt::format("what answers at {} is no service of this kind, or another version of it",
+                       connection.server);
   if (status.code() != StatusCode::kUnavailable) return "";
   if (says("failed to connect to all addresses") || says("DNS resolution failed"))
     return fmt::format(

@@ -84,7 +84,8 @@ int RunGenerate(GenerateFlags& flags) {
 void AddText(CLI::App& app, const std::string& flag, std::optional<std::string>& text,
              const std::string& help) {
   app.add_option_function<std::string>(
-      flag, [&text](const std::string& value) { text = value; }, help);
+         flag, [&text](const std::string& value) { text = value; }, help)
+      ->group("Prompt, exactly one of");
 }
 
 }  // namespace
@@ -93,11 +94,9 @@ void AddGenerate(CLI::App& app, Command& command) {
   const auto flags = std::make_shared<GenerateFlags>();
   CLI::App& sub = *app.add_subcommand("generate", "Continue a prompt");
   AddConnectionFlags(sub, flags->connection);
-  auto* prompt = sub.add_option_group("prompt", "exactly one of");
-  AddText(*prompt, "--prompt", flags->prompt, "the text");
-  AddText(*prompt, "--prompt-ids", flags->prompt_ids, "token ids, e.g. 1,2,3");
-  AddText(*prompt, "--file", flags->file, "a file with the text; -: standard input");
-  prompt->require_option(1);
+  AddText(sub, "--prompt", flags->prompt, "the text");
+  AddText(sub, "--prompt-ids", flags->prompt_ids, "token ids, e.g. 1,2,3");
+  AddText(sub, "--file", flags->file, "a file with the text; -: standard input");
   sub.add_option("--model", *flags->request.mutable_model(), "the served model's name");
   sub.add_option("--request-id", *flags->request.mutable_request_id(), "a label, echoed");
   AddNumber<int32_t>(
@@ -107,7 +106,13 @@ void AddGenerate(CLI::App& app, Command& command) {
                  "shares cached prefixes only with the same salt");
   sub.add_flag("--json", flags->json, "print JSON: text, token_ids, logprobs, usage, timings, ...");
   AddSamplingFlags(sub, *flags->request.mutable_sampling());
-  sub.callback([flags, &command] { command = [flags] { return RunGenerate(*flags); }; });
+  sub.callback([flags, &command] {
+    const int num_prompts =
+        flags->prompt.has_value() + flags->prompt_ids.has_value() + flags->file.has_value();
+    if (num_prompts != 1)
+      throw CLI::ValidationError("exactly one of --prompt, --prompt-ids, --file is allowed");
+    command = [flags] { return RunGenerate(*flags); };
+  });
 }
 
 }  // namespace phalanx

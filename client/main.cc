@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include "client/batch.h"
 #include "client/bench.h"
@@ -17,6 +18,15 @@
 #include "client/tokenize.h"
 
 namespace {
+
+// Shows "--echo,--no-echo" for what CLI11 writes as "--echo,--no-echo{false}".
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
+    std::string name = CLI::Formatter::make_option_name(option, is_positional);
+    return name.substr(0, name.find('{'));
+  }
+};
 
 // "phalanx: WHAT IS WRONG", and where the help is.
 std::string UsageError(const CLI::App* app, const CLI::Error& error) {
@@ -44,6 +54,7 @@ int main(int argc, char** argv) {
   app.footer(
       "Exit codes: 0 done, 1 error, 2 wrong usage or argument, 3 server unavailable, 130 Ctrl-C");
   app.failure_message(UsageError);
+  app.formatter(std::make_shared<HelpFormatter>());
   phalanx::Command command;
   phalanx::AddGenerate(app, command);
   phalanx::AddChat(app, command);

@@ -153,6 +153,11 @@ TEST_F(ClientTest, CtrlCEndsGenerate) {
 TEST_F(ClientTest, UsageErrorsSayWhatIsAllowed) {
   EXPECT_THAT(Run("generat").err, HasSubstr("no subcommand 'generat', allowed: generate, chat"));
   EXPECT_THAT(Run("").err, HasSubstr("no subcommand is given"));
+  for (const std::string prompts : {"", " --prompt a --file b"}) {
+    EXPECT_THAT(Run("generate" + prompts).err,
+                HasSubstr("exactly one of --prompt, --prompt-ids, --file is allowed"));
+  }
+  EXPECT_THAT(Run("generate --help").out, testing::Not(HasSubstr("{")));
   EXPECT_THAT(Run("chat --no-such-flag").err, HasSubstr("phalanx chat: "));
   EXPECT_THAT(Run("generate --prompt a --server unix:/no/such/socket").err,
               HasSubstr("no service answers at unix:/no/such/socket"));
