@@ -1,0 +1,188 @@
+#include "text/jinja/traversal.h"
+
+namespace phalanx::jinja {
+namespace {
+
+void VisitIf(const ExprPtr& node, const ExprVisitor& visit) {
+  if (node != nullptr) visit(*node);
+}
+
+void VisitAll(const Exprs& nodes, const ExprVisitor& visit) {
+  for (const ExprPtr& node : nodes) visit(*node);
+}
+
+void VisitArguments(const ArgumentExprs& arguments, const ExprVisitor& visit) {
+  VisitAll(arguments.positional, visit);
+  for (const auto& [name, value] : arguments.keywords) visit(*value);
+  VisitIf(arguments.more_positional, visit);
+  VisitIf(arguments.more_keywords, visit);
+}
+
+void ForEachNameOf(Function& function, const NameVisitor& visit) {
+  for (const auto& parameter : function.parameters) visit(*parameter);
+  for (const ExprPtr& value : function.defaults) ForEachName(*value, visit);
+  ForEachName(function.body, visit);
+}
+
+}  // namespace
+
+void ForEachPart(Expr& node, const ExprVisitor& visit) {
+  switch (node.kind) {
+    case ExprKind::kConst:
+    case ExprKind::kName:
+    case ExprKind::kNamespaceRef:
+      break;
+    case ExprKind::kTuple:
+    case ExprKind::kList:
+    case ExprKind::kConcat:
+      VisitAll(static_cast<ItemsExpr&>(node).items, visit);
+      break;
+    case ExprKind::kDict:
+      for (const auto& [key, value] : static_cast<DictExpr&>(node).items) {
+        visit(*key);
+        visit(*value);
+      }
+      break;
+    case ExprKind::kNot:
+    case ExprKind::kNegative:
+    case ExprKind::kPositive:
+      visit(*static_cast<UnaryExpr&>(node).operand);
+      break;
+    case ExprKind::kBinary:
+    case ExprKind::kAnd:
+    case ExprKind::kOr: {
+      auto& binary = static_cast<BinaryExpr&>(node);
+      visit(*binary.left);
+      visit(*binary.right);
+      break;
+    }
+    case ExprKind::kCompare: {
+      auto& compare = static_cast<CompareExpr&>(node);
+      visit(*compare.first);
+      for (const auto& [op, operand] : compare.rest) visit(*operand);
+      break;
+    }
+    case ExprKind::kConditional: {
+      auto& conditional = static_cast<ConditionalExpr&>(node);
+      visit(*conditional.test);
+      visit(*conditional.then);
+      VisitIf(conditional.otherwise, visit);
+      break;
+    }
+    case ExprKind::kGetAttribute:
+      visit(*static_cast<AttributeExpr&>(node).object);
+      break;
+    case ExprKind::kGetItem: {
+      auto& item = static_cast<ItemExpr&>(node);
+      visit(*item.object);
+      visit(*item.index);
+      break;
+    }
+    case ExprKind::kSlice: {
+      auto& slice = static_cast<SliceExpr&>(node);
+      visit(*slice.object);
+      VisitIf(slice.start, visit);
+      VisitIf(slice.stop, visit);
+      VisitIf(slice.step, visit);
+      break;
+    }
+    case ExprKind::kCall: {
+      auto& call = static_cast<CallExpr&>(node);
+      visit(*call.callee);
+      VisitArguments(call.arguments, visit);
+      break;
+    }
+    case ExprKind::kFilter: {
+      auto& filter = static_cast<FilterExpr&>(node);
+      VisitIf(filter.input, visit);
+      VisitArguments(filter.arguments, visit);
+      break;
+    }
+    case ExprKind::kTest: {
+      auto& test = static_cast<TestExpr&>(node);
+      visit(*test.input);
+      VisitArguments(test.arguments, visit);
+      break;
+    }
+  }
+}
+
+void ForEachName(Expr& node, const NameVisitor& visit) {
+  if (node.kind == ExprKind::kName) {
+    visit(static_cast<NameExpr&>(node));
+  } else {
+    ForEachPart(node, [&](Expr& part) { ForEachName(part, visit); });
+  }
+}
+
+void ForEachName(Body& body, const NameVisitor& visit) {
+  for (const StatementPtr& statement : body) ForEachName(*statement, visit);
+}
+
+void ForEachName(Statement& node, const NameVisitor& visit) {
+  switch (node.kind) {
+    case StatementKind::kOutput:
+      for (const ExprPtr& item : static_cast<OutputStatement&>(node).items) {
+        ForEachName(*item, visit);
+      }
+      break;
+    case StatementKind::kFor: {
+      auto& loop = static_cast<ForStatement&>(node);
+      ForEachName(*loop.target, visit);
+      ForEachName(*loop.iterable, visit);
+      ForEachName(loop.body, visit);
+      ForEachName(loop.otherwise, visit);
+      if (loop.test != nullptr) ForEachName(*loop.test, visit);
+      break;
+    }
+    case StatementKind::kIf: {
+      auto& branches = static_cast<IfStatement&>(node);
+      for (auto& [test, body] : branches.branches) {
+        ForEachName(*test, visit);
+        ForEachName(body, visit);
+      }
+      ForEachName(branches.otherwise, visit);
+      break;
+    }
+    case StatementKind::kMacro:
+      ForEachNameOf(static_cast<MacroStatement&>(node).function, visit);
+      break;
+    case StatementKind::kCallBlock: {
+      auto& block = static_cast<CallBlockStatement&>(node);
+      if (block.call != nullptr) ForEachName(*block.call, visit);
+      ForEachNameOf(block.function, visit);
+      break;
+    }
+    case StatementKind::kFilterBlock: {
+      auto& block = static_cast<FilterBlockStatement&>(node);
+      ForEachName(block.body, visit);
+      ForEachName(*block.filter, visit);
+      break;
+    }
+    case StatementKind::kWith: {
+      auto& with = static_cast<WithStatement&>(node);
+      for (auto& [target, value] : with.variables) ForEachName(*target, visit);
+      for (auto& [target, value] : with.variables) ForEachName(*value, visit);
+      ForEachName(with.body, visit);
+      break;
+    }
+    case StatementKind::kAssign: {
+      auto& assign = static_cast<AssignStatement&>(node);
+      ForEachName(*assign.target, visit);
+      ForEachName(*assign.value, visit);
+      break;
+    }
+    case StatementKind::kAssignBlock: {
+      auto& assign = static_cast<AssignBlockStatement&>(node);
+      ForEachName(*assign.target, visit);
+      if (assign.filter != nullptr) ForEachName(*assign.filter, visit);
+      ForEachName(assign.body, visit);
+      break;
+    }
+    case StatementKind::kBreak:
+    case StatementKind::kContinue:
+      break;
+  }
+}
+
+}  // namespace phalanx::jinja
