@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "client/json_integer.h"
 #include "client/sampling_flags.h"
 
 namespace phalanx {
@@ -58,9 +59,9 @@ Status SetMessage(const Json& json, v1::ChatMessage& message) {
 Status SetIds(const Json& value, v1::GenerateRequest& request) {
   if (!value.is_array()) return WrongField("prompt_ids", value, "a list of token ids");
   for (const Json& id : value) {
-    if (!id.is_number_integer() || !std::in_range<int32_t>(id.get<int64_t>()))
-      return WrongField("prompt_ids", value, "a list of token ids");
-    request.mutable_token_ids()->add_ids(id.get<int32_t>());
+    const auto token_id = ToInteger<int32_t>(id);
+    if (!token_id) return WrongField("prompt_ids", id, "a list of token ids");
+    request.mutable_token_ids()->add_ids(*token_id);
   }
   return OkStatus();
 }
@@ -71,8 +72,9 @@ Status SetCommonField(const std::string& key, const Json& value, Request& reques
   if (key == "model") return SetString(key, value, *request.mutable_model());
   if (key == "cache_salt") return SetString(key, value, *request.mutable_cache_salt());
   if (key == "priority") {
-    if (!value.is_number_integer()) return WrongField(key, value, "an integer");
-    request.set_priority(value.get<int32_t>());
+    const auto priority = ToInteger<int32_t>(value);
+    if (!priority) return WrongField(key, value, "an integer of 32 bits");
+    request.set_priority(*priority);
     return OkStatus();
   }
   return SetSamplingParam(key, value, *request.mutable_sampling());

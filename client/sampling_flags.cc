@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <functional>
+#include <limits>
 #include <map>
-#include <optional>
-#include <utility>
 
+#include "client/json_integer.h"
 #include "client/number_flag.h"
 
 namespace phalanx {
@@ -50,15 +52,9 @@ Status WrongType(const FieldDescriptor& field, const nlohmann::json& value,
                       value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), wanted);
 }
 
-template <typename Int>
-std::optional<Int> ToInt(const nlohmann::json& value) {
-  if (!value.is_number_integer()) return std::nullopt;
-  if (value.is_number_unsigned()) {
-    const auto number = value.get<uint64_t>();
-    return std::in_range<Int>(number) ? std::optional<Int>(static_cast<Int>(number)) : std::nullopt;
-  }
-  const auto number = value.get<int64_t>();
-  return std::in_range<Int>(number) ? std::optional<Int>(static_cast<Int>(number)) : std::nullopt;
+bool FitsFloat(const nlohmann::json& value) {
+  return value.is_number() &&
+         std::abs(value.get<double>()) <= double{std::numeric_limits<float>::max()};
 }
 
 Status SetScalar(const FieldDescriptor& field, const nlohmann::json& value,
@@ -66,17 +62,17 @@ Status SetScalar(const FieldDescriptor& field, const nlohmann::json& value,
   const auto& reflection = *params.GetReflection();
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_FLOAT:
-      if (!value.is_number()) return WrongType(field, value, "a number");
+      if (!FitsFloat(value)) return WrongType(field, value, "a number of 32 bits");
       reflection.SetFloat(&params, &field, value.get<float>());
       return OkStatus();
     case FieldDescriptor::CPPTYPE_INT32: {
-      const auto number = ToInt<int32_t>(value);
+      const auto number = ToInteger<int32_t>(value);
       if (!number) return WrongType(field, value, "an integer of 32 bits");
       reflection.SetInt32(&params, &field, *number);
       return OkStatus();
     }
     case FieldDescriptor::CPPTYPE_UINT64: {
-      const auto number = ToInt<uint64_t>(value);
+      const auto number = ToInteger<uint64_t>(value);
       if (!number) return WrongType(field, value, "an integer of 64 bits, not negative");
       reflection.SetUInt64(&params, &field, *number);
       return OkStatus();
@@ -102,7 +98,7 @@ Status SetList(const FieldDescriptor& field, const nlohmann::json& value,
   for (const nlohmann::json& item : list) {
     if (strings && item.is_string()) {
       reflection.AddString(&params, &field, item.get<std::string>());
-    } else if (const auto id = ToInt<int32_t>(item); !strings && id) {
+    } else if (const auto id = ToInteger<int32_t>(item); !strings && id) {
       reflection.AddInt32(&params, &field, *id);
     } else {
       return WrongType(field, item, wanted);
@@ -118,7 +114,7 @@ Status SetLogitBias(const FieldDescriptor& field, const nlohmann::json& value,
   params.clear_logit_bias();
   for (const auto& [key, bias] : value.items()) {
     const auto ids = ParseTokenIds(key, field.name());
-    if (!ids.ok() || ids->size() != 1 || !bias.is_number()) return WrongType(field, value, kWanted);
+    if (!ids.ok() || ids->size() != 1 || !FitsFloat(bias)) return WrongType(field, value, kWanted);
     (*params.mutable_logit_bias())[ids->front()] = bias.get<float>();
   }
   return OkStatus();
