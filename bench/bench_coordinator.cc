@@ -175,7 +175,7 @@ int RunCoordinator(const BenchOptions& options, int to_child, int from_child, pi
   ChildResult result;
   double cpu_s = 0;
   {
-    auto listener = EngineListener::Start(socket, frontend);
+    auto listener = EngineListener::Start(socket, frontend.dispatcher());
     PHALANX_CHECK(listener.ok());
     Where where;
     (*server)->address().copy(where.address, sizeof(where.address) - 1);

@@ -77,7 +77,7 @@ int Run(const CoordinatorOptions& options) {
   auto started = PublicServer::Start(options.server, frontend, queue);
   if (!started.ok()) return refuse(started.status());
   server = *std::move(started);
-  auto engine = EngineListener::Start(options.engine, frontend);
+  auto engine = EngineListener::Start(options.engine, frontend.dispatcher());
   if (!engine.ok()) {
     server->Shutdown();
     return refuse(engine.status());

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "app/yaml_config.h"
+#include "coordinator/core/bind_address.h"
 #include "coordinator/core/printable.h"
 #include "coordinator/grpc/engine_listener.h"
 
@@ -52,8 +53,9 @@ void AddLimits(CLI::App* app, Limits* limits) {
       {"--max-label-bytes", &limits->max_label_bytes, "length of request_id and of cache_salt"},
       {"--max-receive-bytes", &limits->max_receive_bytes, "one gRPC message"},
       {"--max-metadata-bytes", &limits->max_metadata_bytes, "gRPC metadata of one call"},
-      {"--max-running", &limits->max_running, "sequences that are served at once"},
-      {"--max-waiting", &limits->max_waiting, "sequences that wait beyond those"},
+      {"--max-connection-calls", &limits->max_connection_calls, "at once on one gRPC connection"},
+      {"--max-waiting", &limits->max_waiting,
+       "sequences that wait beyond those that the workers run (their --max-num-seqs)"},
       {"--max-stream-buffer-bytes", &limits->max_stream_buffer_bytes,
        "what one slow reader may leave unread"},
   };
@@ -68,11 +70,15 @@ void AddLimits(CLI::App* app, Limits* limits) {
       ->group("Limits")
       ->capture_default_str();
   AddSeconds(app, "--max-request-time", &limits->max_request_time, "one request, queue included");
+  AddSeconds(app, "--max-first-token-wait", &limits->max_first_token_wait,
+             "a request that would wait longer for prefill is refused");
+  AddSeconds(app, "--max-idle-time", &limits->max_idle_time, "a gRPC connection without calls");
   AddSeconds(app, "--max-stalled-write", &limits->max_stalled_write,
              "how long a client may leave a message unread");
   AddSeconds(app, "--max-engine-stall", &limits->max_engine_stall,
              "without progress for so long, health says NOT_SERVING");
-  for (const char* flag : {"--max-request-time", "--max-stalled-write", "--max-engine-stall"}) {
+  for (const char* flag : {"--max-request-time", "--max-first-token-wait", "--max-idle-time",
+                           "--max-stalled-write", "--max-engine-stall"}) {
     app->get_option(flag)->group("Limits");
   }
 }

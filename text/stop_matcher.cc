@@ -84,10 +84,27 @@ StopMatcher::Output StopMatcher::Append(std::string_view delta) {
     return output;
   }
   withheld_.append(delta);
-  const auto keep = static_cast<size_t>(nodes_[static_cast<size_t>(state_)].depth);
-  output.text = withheld_.substr(0, withheld_.size() - keep);
-  withheld_.erase(0, output.text.size());
+  output.text = Release();
   return output;
+}
+
+std::string StopMatcher::Pass(std::string_view delta) {
+  if (stopped_) return {};
+  for (const char byte : delta) state_ = Next(state_, byte);
+  // A whole stop string that nothing longer begins with is not the beginning of a match.
+  while (state_ != 0 && nodes_[static_cast<size_t>(state_)].children.empty()) {
+    state_ = nodes_[static_cast<size_t>(state_)].fail;
+  }
+  withheld_.append(delta);
+  return Release();
+}
+
+// All but what the present state says may be part of a match.
+std::string StopMatcher::Release() {
+  const auto keep = static_cast<size_t>(nodes_[static_cast<size_t>(state_)].depth);
+  std::string text = withheld_.substr(0, withheld_.size() - keep);
+  withheld_.erase(0, text.size());
+  return text;
 }
 
 std::string StopMatcher::Flush() {

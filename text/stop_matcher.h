@@ -41,6 +41,10 @@ class StopMatcher {
   // comes out.
   Output Append(std::string_view delta);
 
+  // As Append, for text within which no match counts; one that begins in it and ends in later text
+  // still does. Returns what may be sent now.
+  std::string Pass(std::string_view delta);
+
   // The stream ended for another reason: what was withheld. Afterwards nothing more comes out.
   std::string Flush();
 
@@ -56,6 +60,7 @@ class StopMatcher {
 
   StopMatcher(std::vector<std::string> stop_strings, StopOptions options);
   int32_t Next(int32_t node, char byte) const;
+  std::string Release();
 
   std::vector<std::string> stop_strings_;
   StopOptions options_;

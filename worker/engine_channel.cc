@@ -114,6 +114,7 @@ class ServiceLoop {
     if (outputs.outputs().empty()) return OkStatus();
     internal::EngineEvent event;
     outputs.set_epoch(channel_.epoch());
+    outputs.set_time_ns(std::chrono::nanoseconds(Clock::now().time_since_epoch()).count());
     *event.mutable_step() = std::move(outputs);
     return channel_.Send(event);
   }

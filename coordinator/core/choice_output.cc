@@ -101,9 +101,14 @@ bool ChoiceOutput::AppendToken(const internal::TokenInfo& token, std::string_vie
     FillLogprob(token, tokenizer_, pending_.add_logprobs());
     pending_bytes_ += kBytesPerLogprob * (1 + static_cast<size_t>(token.top_size()));
   }
-  // Text of the first min_tokens tokens cannot stop the choice.
-  if (!matcher_ || emitted_ids_.size() <= static_cast<size_t>(min_tokens_)) {
+  if (!matcher_) {
     pending_.mutable_text_delta()->append(text);
+    return false;
+  }
+  // No stop string may end within the first min_tokens tokens; one that begins there and ends later
+  // counts (vLLM's rule).
+  if (emitted_ids_.size() <= static_cast<size_t>(min_tokens_)) {
+    pending_.mutable_text_delta()->append(matcher_->Pass(text));
     return false;
   }
   const StopMatcher::Output matched = matcher_->Append(text);
@@ -146,7 +151,7 @@ StatusOr<ChoiceOutput::Progress> ChoiceOutput::Accept(const internal::RequestOut
 void ChoiceOutput::FlushText() {
   std::string text = detokenizer_ ? detokenizer_->Flush() : std::string();
   if (matcher_) {
-    pending_.mutable_text_delta()->append(matcher_->Append(text).text);
+    pending_.mutable_text_delta()->append(matcher_->Pass(text));
     text = matcher_->Flush();
   }
   pending_.mutable_text_delta()->append(text);

@@ -28,15 +28,18 @@ struct Limits {
   // The connection.
   int32_t max_receive_bytes = 4 << 20;   // one gRPC message
   int32_t max_metadata_bytes = 8 << 10;  // gRPC metadata of one call
+  int32_t max_connection_calls = 2048;   // at once on one gRPC connection
 
-  // All requests together; a choice counts as one.
-  int32_t max_running = 256;
-  int32_t max_waiting = 512;
+  // All requests together; a choice counts as one. How many run at once is the worker group's
+  // --max-num-seqs.
+  int32_t max_waiting = 512;                  // beyond those that run
   int32_t max_stream_buffer_bytes = 1 << 20;  // what one slow reader may leave unread
 
   // Times.
+  std::chrono::milliseconds max_first_token_wait{std::chrono::minutes(5)};
   std::chrono::milliseconds max_request_time{std::chrono::minutes(10)};
   std::chrono::milliseconds max_stalled_write{std::chrono::seconds(60)};
+  std::chrono::milliseconds max_idle_time{std::chrono::seconds(60)};  // a connection without calls
   std::chrono::milliseconds max_engine_stall{std::chrono::seconds(60)};
 };
 

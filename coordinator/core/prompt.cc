@@ -145,6 +145,16 @@ StatusOr<std::string> RenderChat(const v1::ChatRequest& request, const ServedMod
   return text;
 }
 
+// The status of a nested message's field, as a field of the message around it.
+Status Within(std::string_view outer, const Status& status) {
+  if (status.field().empty()) return status;
+  const std::string field = fmt::format("{}.{}", outer, status.field());
+  const bool names_field = status.message().starts_with(status.field());
+  return Status(status.code(),
+                names_field ? fmt::format("{}.{}", outer, status.message()) : status.message())
+      .WithField(field);
+}
+
 Status CheckNotEmpty(std::string_view field, const Prompt& prompt) {
   if (!prompt.ids.empty()) return OkStatus();
   return InvalidField(field, "empty", "at least one token");
@@ -183,8 +193,13 @@ StatusOr<Prompt> BuildPrompt(const v1::ChatRequest& request, const ServedModel& 
 
 StatusOr<Prompt> BuildPrompt(const v1::TokenizeRequest& request, const ServedModel& model,
                              const Limits& limits) {
+  if (request.input_case() == v1::TokenizeRequest::INPUT_NOT_SET) {
+    return InvalidField("input", "absent", "text or chat");
+  }
   if (request.input_case() == v1::TokenizeRequest::kChat) {
-    PHALANX_ASSIGN_OR_RETURN(std::string text, RenderChat(request.chat(), model, limits));
+    StatusOr<std::string> rendered = RenderChat(request.chat(), model, limits);
+    if (!rendered.ok()) return Within("chat", rendered.status());
+    std::string text = *std::move(rendered);
     return Encode("chat.messages", std::move(text), SpecialTokens::kOmit, model);
   }
   PHALANX_RETURN_IF_ERROR(CheckPromptBytes("text", request.text().size(), limits.max_prompt_bytes));

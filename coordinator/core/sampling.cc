@@ -13,6 +13,9 @@ namespace {
 // Below it the softmax is a one-hot in float32 anyway; vLLM draws the line at the same place.
 constexpr float kGreedyTemperature = 1e-5F;
 
+// A logit is divided by it: below, a float32 can overflow, and the sum of the softmax is then NaN.
+constexpr float kLeastRepetitionPenalty = 1e-6F;
+
 enum class LowEnd { kAllowed, kExcluded };
 
 struct FloatRule {
@@ -62,7 +65,8 @@ Status ResolveFilters(const v1::SamplingParams& request, const GenerationDefault
        out->presence_penalty()},
       {{"sampling.frequency_penalty", -2, 2, kAllowed, "a number from -2 to 2"},
        out->frequency_penalty()},
-      {{"sampling.repetition_penalty", 0, 10, kExcluded, "a number in (0, 10]"},
+      {{"sampling.repetition_penalty", kLeastRepetitionPenalty, 10, kAllowed,
+        "a number from 0.000001 to 10"},
        out->repetition_penalty()},
   };
   for (const auto& [rule, value] : floats) PHALANX_RETURN_IF_ERROR(CheckFloat(rule, value));

@@ -184,7 +184,7 @@ Status ServedModel::LoadGenerationConfig(const ServedModelOptions& options) {
   PHALANX_RETURN_IF_ERROR(
       ReadFloat(source, config, "min_p", {0, 1, "a number from 0 to 1"}, &defaults_.min_p));
   PHALANX_RETURN_IF_ERROR(ReadFloat(source, config, "repetition_penalty",
-                                    {kTiny, 10, "a number in (0, 10]"},
+                                    {kTiny, 10, "a number from 0.000001 to 10"},
                                     &defaults_.repetition_penalty));
   std::optional<int32_t> top_k;
   constexpr int32_t kMax = 1 << 30;

@@ -76,16 +76,17 @@ void Stream::MarkReadable(int32_t choice) {
   }
 }
 
-void Stream::TakeFirstOutput(const internal::RequestOutput& output, Clock::time_point now) {
+void Stream::TakeFirstOutput(const internal::RequestOutput& output,
+                             std::chrono::nanoseconds engine_time) {
   // A prompt of one token has nothing that a worker could tell.
-  const bool lone_prompt = !has_first_output_ && num_prompt_tokens() == 1 &&
-                           init_.params.engine.prompt_logprobs() >= 0;
+  const bool lone_prompt =
+      !has_first_output_ && num_prompt_tokens() == 1 && init_.params.engine.prompt_logprobs() >= 0;
   if (!has_first_output_) {
     has_first_output_ = true;
     cached_tokens_ = output.cached_tokens();
     queue_ns_ = output.queue_ns();
     prefill_ns_ = output.prefill_ns();
-    first_token_ = now;
+    first_token_ = engine_time;
   }
   if (output.prompt_size() == 0 && !lone_prompt) return;
   // The first token of a prompt has no probability: nothing comes before it.
@@ -100,7 +101,7 @@ void Stream::TakeFirstOutput(const internal::RequestOutput& output, Clock::time_
 }
 
 Stream::Accepted Stream::Accept(int32_t choice, const internal::RequestOutput& output,
-                                Clock::time_point now) {
+                                std::chrono::nanoseconds engine_time) {
   std::lock_guard lock(mu_);
   Accepted accepted;
   ChoiceOutput& target = choices_[static_cast<size_t>(choice)];
@@ -108,7 +109,7 @@ Stream::Accepted Stream::Accept(int32_t choice, const internal::RequestOutput& o
     accepted.choice_done = true;
     return accepted;
   }
-  if (output.tokens_size() > 0 || output.prompt_size() > 0) TakeFirstOutput(output, now);
+  if (output.tokens_size() > 0 || output.prompt_size() > 0) TakeFirstOutput(output, engine_time);
   StatusOr<ChoiceOutput::Progress> progress = ChoiceOutput::Progress::kEnded;
   if (init_.params.engine.max_tokens() == 0 && output.finish() != internal::ENGINE_FINISH_ERROR) {
     target.Finish(v1::FINISH_REASON_LENGTH);  // only the prompt was asked for
@@ -119,7 +120,7 @@ Stream::Accepted Stream::Accept(int32_t choice, const internal::RequestOutput& o
     accepted.failure = std::move(progress).status();
     return accepted;
   }
-  last_token_ = now;
+  if (output.tokens_size() > 0) last_token_ = engine_time;
   MarkReadable(choice);
   accepted.cancel = *progress == ChoiceOutput::Progress::kStoppedByText;
   accepted.choice_done = *progress != ChoiceOutput::Progress::kRunning;

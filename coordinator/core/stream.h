@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "coordinator/core/choice_output.h"
+#include "coordinator/core/clock.h"
 #include "coordinator/core/prompt.h"
 #include "coordinator/core/sampling.h"
 #include "coordinator/core/sink.h"
@@ -18,8 +19,6 @@
 #include "phalanx/v1/inference.pb.h"
 
 namespace phalanx {
-
-using Clock = std::chrono::steady_clock;
 
 enum class Delivery {
   kIncremental,  // Next() gives messages as they come
@@ -67,7 +66,9 @@ class Stream {
     size_t unread_bytes = 0;   // what waits for a reader; 0 for Delivery::kWhole
     Status failure;            // the request as a whole has to fail
   };
-  Accepted Accept(int32_t choice, const internal::RequestOutput& output, Clock::time_point now);
+  // `engine_time` is StepOutput.time_ns.
+  Accepted Accept(int32_t choice, const internal::RequestOutput& output,
+                  std::chrono::nanoseconds engine_time);
 
   // Ends the stream with an error; what was not read yet is dropped where `status` is the client's
   // own doing, otherwise it goes first. False: it had ended before.
@@ -95,7 +96,7 @@ class Stream {
  private:
   explicit Stream(StreamInit init) : init_(std::move(init)) {}
   void MarkReadable(int32_t choice);
-  void TakeFirstOutput(const internal::RequestOutput& output, Clock::time_point now);
+  void TakeFirstOutput(const internal::RequestOutput& output, std::chrono::nanoseconds engine_time);
   v1::Timings TimingsLocked() const;
   v1::Usage UsageLocked() const;
   void FillHeader(v1::StreamResponse* message);
@@ -113,8 +114,8 @@ class Stream {
   int32_t cached_tokens_ = 0;
   int64_t queue_ns_ = 0;
   int64_t prefill_ns_ = 0;
-  Clock::time_point first_token_;
-  Clock::time_point last_token_;
+  std::chrono::nanoseconds first_token_{0};  // engine_time of the first tokens of any choice
+  std::chrono::nanoseconds last_token_{0};   // and of the last
   Clock::time_point write_since_ = Clock::time_point::max();
   google::protobuf::RepeatedPtrField<v1::TokenLogprob> prompt_logprobs_;
 };

@@ -31,8 +31,8 @@ class EngineChannel final
       public EngineSession,
       public std::enable_shared_from_this<EngineChannel> {
  public:
-  EngineChannel(Frontend& frontend, const std::string& token)
-      : frontend_(frontend), token_(token) {}
+  EngineChannel(Dispatcher& dispatcher, const std::string& token)
+      : dispatcher_(dispatcher), token_(token) {}
 
   void Start() {
     self_ = shared_from_this();
@@ -80,10 +80,10 @@ class EngineChannel final
     Pump(lock);
   }
 
-  void OnCancel() override { frontend_.Detach(*this, "the engine channel was closed"); }
+  void OnCancel() override { dispatcher_.Detach(*this, "the engine channel was closed"); }
 
   void OnDone() override {
-    frontend_.Detach(*this, "the engine channel was closed");
+    dispatcher_.Detach(*this, "the engine channel was closed");
     const std::shared_ptr<EngineChannel> self = std::move(self_);
   }
 
@@ -92,14 +92,14 @@ class EngineChannel final
     if (!attached_) return Register();
     switch (event_.event_case()) {
       case internal::EngineEvent::kStep:
-        frontend_.OnStep(*this, event_.step());
+        dispatcher_.OnStep(*this, event_.step());
         return OkStatus();
       case internal::EngineEvent::kStats:
-        frontend_.OnStats(*this, event_.stats());
+        dispatcher_.OnStats(*this, event_.stats());
         return OkStatus();
       case internal::EngineEvent::kFatal:
         // The first error is the one that explains the rest, so it is the reason that is kept.
-        frontend_.Detach(*this, event_.fatal().message());
+        dispatcher_.Detach(*this, event_.fatal().message());
         return OkStatus();
       default:
         return InvalidArgumentError("the worker sent event {}, allowed: step, stats or fatal",
@@ -121,7 +121,7 @@ class EngineChannel final
       std::lock_guard lock(mu_);
       writing_ = true;
     }
-    const StatusOr<uint64_t> epoch = frontend_.Attach(shared_from_this());
+    const StatusOr<uint64_t> epoch = dispatcher_.Attach(shared_from_this());
     std::unique_lock lock(mu_);
     writing_ = false;
     if (!epoch.ok()) {
@@ -144,7 +144,7 @@ class EngineChannel final
   }
 
   void End(std::string_view reason, grpc::Status status) {
-    frontend_.Detach(*this, reason);
+    dispatcher_.Detach(*this, reason);
     std::unique_lock lock(mu_);
     ending_ = true;
     final_status_ = std::move(status);
@@ -166,7 +166,7 @@ class EngineChannel final
     }
   }
 
-  Frontend& frontend_;
+  Dispatcher& dispatcher_;
   const std::string& token_;
   std::shared_ptr<EngineChannel> self_;
   internal::EngineEvent event_;
@@ -183,25 +183,25 @@ class EngineChannel final
 
 class EngineHub final : public internal::EngineHub::CallbackService {
  public:
-  EngineHub(Frontend& frontend, std::string token)
-      : frontend_(frontend), token_(std::move(token)) {}
+  EngineHub(Dispatcher& dispatcher, std::string token)
+      : dispatcher_(dispatcher), token_(std::move(token)) {}
 
   grpc::ServerBidiReactor<internal::EngineEvent, internal::EngineCommand>* Attach(
       grpc::CallbackServerContext*) override {
-    const auto channel = std::make_shared<EngineChannel>(frontend_, token_);
+    const auto channel = std::make_shared<EngineChannel>(dispatcher_, token_);
     channel->Start();
     return channel.get();
   }
 
  private:
-  Frontend& frontend_;
+  Dispatcher& dispatcher_;
   const std::string token_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeEngineHub(Frontend& frontend, std::string token) {
-  return std::make_unique<EngineHub>(frontend, std::move(token));
+std::unique_ptr<grpc::Service> MakeEngineHub(Dispatcher& dispatcher, std::string token) {
+  return std::make_unique<EngineHub>(dispatcher, std::move(token));
 }
 
 }  // namespace phalanx

@@ -7,11 +7,11 @@
 #include <memory>
 #include <string>
 
-#include "coordinator/core/frontend.h"
+#include "coordinator/core/dispatcher.h"
 
 namespace phalanx {
 
-// `token` is what a group must show; `frontend` must outlive the service's server.
-std::unique_ptr<grpc::Service> MakeEngineHub(Frontend& frontend, std::string token);
+// `token` is what a group must show; `dispatcher` must outlive the service's server.
+std::unique_ptr<grpc::Service> MakeEngineHub(Dispatcher& dispatcher, std::string token);
 
 }  // namespace phalanx

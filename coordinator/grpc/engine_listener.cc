@@ -106,7 +106,7 @@ fs::path DefaultEngineSocket() {
 }
 
 StatusOr<std::unique_ptr<EngineListener>> EngineListener::Start(const fs::path& socket,
-                                                                Frontend& frontend) {
+                                                                Dispatcher& dispatcher) {
   const fs::path absolute = fs::absolute(socket);
   PHALANX_RETURN_IF_ERROR(PrepareFolder(absolute.parent_path()));
   PHALANX_ASSIGN_OR_RETURN(const int listen_fd, Listen(absolute));
@@ -116,7 +116,7 @@ StatusOr<std::unique_ptr<EngineListener>> EngineListener::Start(const fs::path& 
   listener->token_file_ = absolute.string() + ".token";
   PHALANX_ASSIGN_OR_RETURN(std::string token, WriteToken(listener->token_file_));
 
-  listener->hub_ = MakeEngineHub(frontend, std::move(token));
+  listener->hub_ = MakeEngineHub(dispatcher, std::move(token));
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(kMaxEventBytes);
   builder.RegisterService(listener->hub_.get());

@@ -6,7 +6,7 @@
 #include <string>
 #include <thread>
 
-#include "coordinator/core/frontend.h"
+#include "coordinator/core/dispatcher.h"
 #include "kernels/base/status.h"
 
 namespace grpc {
@@ -23,9 +23,9 @@ class EngineListener {
  public:
   // Makes the socket's folder (mode 0700) if it is missing, writes a fresh token to SOCKET.token
   // (mode 0600) and accepts worker groups. FAILED_PRECONDITION: the folder is another user's or
-  // open to others, or another coordinator serves the socket. `frontend` must outlive it.
+  // open to others, or another coordinator serves the socket. `dispatcher` must outlive it.
   static StatusOr<std::unique_ptr<EngineListener>> Start(const std::filesystem::path& socket,
-                                                         Frontend& frontend);
+                                                         Dispatcher& dispatcher);
   // Closes all channels and removes socket and token.
   ~EngineListener();
   EngineListener(const EngineListener&) = delete;

@@ -113,7 +113,9 @@ class InferenceService final : public Raw {
     if (request->Length() <= kInlineBytes) {
       answer();
     } else if (queue_.Post(answer) == PostResult::kFull) {
-      reactor->Finish(ToGrpc(ResourceExhaustedError("too many requests at once")));
+      reactor->Finish(
+          ToGrpc(ResourceExhaustedError("too many large requests at once, try again later"),
+                 frontend_.RetryDelay()));
     }
     return reactor;
   }

@@ -1,20 +1,14 @@
 #include "coordinator/grpc/public_server.h"
 
-#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 
+#include "coordinator/core/bind_address.h"
 #include "coordinator/core/printable.h"
 #include "coordinator/grpc/inference_service.h"
 
@@ -22,33 +16,6 @@ namespace phalanx {
 namespace {
 
 constexpr char kServiceName[] = "phalanx.v1.Inference";
-
-using AddressList = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
-
-StatusOr<AddressList> Resolve(const std::string& host, int port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  addrinfo* found = nullptr;
-  const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (error != 0) {
-    return NotFoundError("--host: is {}, allowed: an address or name of this host ({})",
-                         Printable(host), gai_strerror(error));
-  }
-  return AddressList(found, &freeaddrinfo);
-}
-
-// Why gRPC could not bind: it does not say.
-std::string BindError(const PublicServerOptions& options) {
-  const StatusOr<AddressList> addresses = Resolve(options.host, options.port);
-  if (!addresses.ok()) return addresses.status().message();
-  const addrinfo* address = addresses->get();
-  const int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const bool bound = fd >= 0 && bind(fd, address->ai_addr, address->ai_addrlen) == 0;
-  const int error = errno;
-  if (fd >= 0) close(fd);
-  return bound ? "the address could not be bound" : std::strerror(error);
-}
 
 // gRPC's reflection library adds itself to every server as it is loaded, so it is loaded on
 // request.
@@ -65,10 +32,13 @@ Status LoadReflection() {
 void SetLimits(const Limits& limits, grpc::ServerBuilder* builder) {
   builder->SetMaxReceiveMessageSize(limits.max_receive_bytes);
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, limits.max_metadata_bytes);
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
-                              2 * (limits.max_running + limits.max_waiting));
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits.max_connection_calls);
   // Without it two servers share a port and nobody is told.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS,
+                              static_cast<int>(limits.max_idle_time.count()));
+  // Who connects has to speak HTTP/2 soon.
+  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
   // A client whose host is gone never closes its connection.
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
@@ -78,20 +48,6 @@ void SetLimits(const Limits& limits, grpc::ServerBuilder* builder) {
 }
 
 }  // namespace
-
-StatusOr<bool> IsLoopback(const std::string& host) {
-  PHALANX_ASSIGN_OR_RETURN(const AddressList addresses, Resolve(host, 0));
-  for (const addrinfo* it = addresses.get(); it != nullptr; it = it->ai_next) {
-    if (it->ai_family == AF_INET) {
-      const auto* v4 = reinterpret_cast<const sockaddr_in*>(it->ai_addr);
-      if ((ntohl(v4->sin_addr.s_addr) >> 24) != IN_LOOPBACKNET) return false;
-    } else {
-      const auto* v6 = reinterpret_cast<const sockaddr_in6*>(it->ai_addr);
-      if (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) == 0) return false;
-    }
-  }
-  return true;
-}
 
 StatusOr<std::unique_ptr<PublicServer>> PublicServer::Start(const PublicServerOptions& options,
                                                             Frontend& frontend, TaskQueue& queue) {
@@ -117,7 +73,7 @@ StatusOr<std::unique_ptr<PublicServer>> PublicServer::Start(const PublicServerOp
   }
   if (result->server_ == nullptr) {
     return FailedPreconditionError("--grpc-port: cannot listen on {}:{}: {}", host, options.port,
-                                   BindError(options));
+                                   WhyNotBound(options.host, options.port));
   }
   result->SetServing(ServingState::kLoading);
   result->address_ = is_unix ? "unix:" + options.unix_path : fmt::format("{}:{}", host, port);

@@ -50,7 +50,4 @@ class PublicServer {
   std::unique_ptr<grpc::Server> server_;
 };
 
-// True: every address that `host` stands for is a loopback one. NOT_FOUND: it stands for none.
-StatusOr<bool> IsLoopback(const std::string& host);
-
 }  // namespace phalanx

@@ -70,7 +70,7 @@ StatusOr<CompletionCall> ReadCompletion(const Json& body, const ParseContext& co
   if (prompt.is_null()) return prompt.Refuse(kPromptForms);
   PHALANX_RETURN_IF_ERROR(CheckCommon(call));
   // A longer list could never be admitted as a whole.
-  const auto most = static_cast<size_t>(context.limits.max_running + context.limits.max_waiting);
+  const auto most = static_cast<size_t>(context.limits.max_waiting);
   const auto n = static_cast<size_t>(std::max(call.sampling.n(), 1));
   if (call.requests.size() > 1 && call.requests.size() > most / n) {
     return InvalidField("prompt", fmt::format("{} prompts", call.requests.size()),

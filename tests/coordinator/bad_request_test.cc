@@ -97,6 +97,16 @@ TEST_F(BadRequestTest, SamplingFields) {
       {"frequency_penalty", [](P p) { p->set_frequency_penalty(-2.5F); }},
       {"repetition_penalty", [](P p) { p->set_repetition_penalty(0); }},
       {"repetition_penalty", [](P p) { p->set_repetition_penalty(11); }},
+      {"repetition_penalty", [](P p) { p->set_repetition_penalty(1e-40F); }},
+      {"repetition_penalty", [](P p) { p->set_repetition_penalty(9e-7F); }},
+      {"repetition_penalty", [](P p) { p->set_repetition_penalty(-1); }},
+      {"temperature", [](P p) { p->set_temperature(1e38F); }},
+      {"temperature", [](P p) { p->set_temperature(-1e-40F); }},
+      {"top_p", [](P p) { p->set_top_p(-1e-40F); }},
+      {"min_p", [](P p) { p->set_min_p(-1e-40F); }},
+      {"presence_penalty", [](P p) { p->set_presence_penalty(-1e38F); }},
+      {"frequency_penalty", [](P p) { p->set_frequency_penalty(kInfinity); }},
+      {"logit_bias", [](P p) { (*p->mutable_logit_bias())[5] = -1e38F; }},
       {"repetition_penalty", [](P p) { p->set_repetition_penalty(kInfinity); }},
       {"logit_bias", [](P p) { (*p->mutable_logit_bias())[5] = 101; }},
       {"logit_bias", [](P p) { (*p->mutable_logit_bias())[5] = kNan; }},
@@ -214,6 +224,43 @@ TEST_F(BadRequestTest, Chats) {
   request.mutable_messages(0)->set_content("x");
   for (int i = 0; i < 65; ++i) request.add_tools_json("{}");
   ExpectRefused(request, "tools_json", "too many");
+}
+
+TEST_F(BadRequestTest, TokenizeAndDetokenize) {
+  struct Row {
+    const char* field;
+    const char* request;
+  };
+  const Row rows[] = {
+      {"input", ""},
+      {"input", "add_special_tokens: true"},
+      {"chat.messages", "chat {}"},
+      {"chat.messages[0].role", "chat { messages { content: 'x' } }"},
+      {"chat.tools_json[0]", "chat { messages { role: 'user' } tools_json: '7' }"},
+  };
+  for (const Row& row : rows) {
+    v1::TokenizeRequest request;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(row.request, &request));
+    grpc::ClientContext context;
+    v1::TokenizeResponse response;
+    const grpc::Status status = service_->stub().Tokenize(&context, request, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << row.request;
+    EXPECT_EQ(FieldOf(status), row.field) << row.request << ": " << status.error_message();
+    EXPECT_THAT(status.error_message(), ::testing::StartsWith(row.field));
+  }
+  v1::TokenizeRequest empty;
+  empty.set_text("");
+  grpc::ClientContext context;
+  v1::TokenizeResponse response;
+  EXPECT_TRUE(service_->stub().Tokenize(&context, empty, &response).ok());
+  EXPECT_EQ(response.token_ids_size(), 0);
+
+  v1::DetokenizeRequest detokenize;
+  detokenize.add_token_ids(-1);
+  v1::DetokenizeResponse text;
+  grpc::ClientContext detokenize_context;
+  EXPECT_EQ(FieldOf(service_->stub().Detokenize(&detokenize_context, detokenize, &text)),
+            "token_ids");
 }
 
 TEST_F(BadRequestTest, AnUnknownModelIsNotFound) {

@@ -107,31 +107,74 @@ TEST(EndingsTest, OnlyTheNextIndexIsAccepted) {
   EXPECT_EQ(service.cancels().Pop(), request);
 }
 
+// The retry time of a refusal; 0: there is none.
+double RetrySeconds(const grpc::Status& status) {
+  google::rpc::Status details;
+  google::rpc::RetryInfo retry;
+  if (!details.ParseFromString(status.error_details()) || details.details_size() != 1 ||
+      details.details(0).type_url() != "type.googleapis.com/google.rpc.RetryInfo" ||
+      !retry.ParseFromString(details.details(0).value())) {
+    return 0;
+  }
+  return static_cast<double>(retry.retry_delay().seconds()) + 1e-9 * retry.retry_delay().nanos();
+}
+
 TEST(EndingsTest, AFullQueueSaysWhenToTryAgain) {
   Limits limits;
-  limits.max_running = 1;
   limits.max_waiting = 1;
   TestService service(limits);
-  service.AttachEngine();
-  grpc::ClientContext first_context;
-  auto first = service.stub().GenerateStream(&first_context, TextRequest("x"));
-  grpc::ClientContext second_context;
-  auto second = service.stub().GenerateStream(&second_context, TextRequest("x"));
-  service.submits().Pop();
-  service.submits().Pop();
-  grpc::ClientContext third_context;
-  auto third = service.stub().GenerateStream(&third_context, TextRequest("x"));
-  const StreamResult refused = TestService::ReadAll(*third);
-  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  google::rpc::Status details;
-  ASSERT_TRUE(details.ParseFromString(refused.status.error_details()));
-  ASSERT_EQ(details.details_size(), 1);
-  EXPECT_EQ(details.details(0).type_url(), "type.googleapis.com/google.rpc.RetryInfo");
-  google::rpc::RetryInfo retry;
-  ASSERT_TRUE(retry.ParseFromString(details.details(0).value()));
-  EXPECT_GT(retry.retry_delay().seconds() + retry.retry_delay().nanos(), 0);
-  first_context.TryCancel();
-  second_context.TryCancel();
+  internal::Register group = FakeEngine::DefaultRegistration(service.model().vocab_size());
+  group.set_max_num_seqs(2);
+  FakeEngine& engine = service.AttachEngine(group);
+  std::vector<grpc::ClientContext> contexts(4);
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::StreamResponse>>> readers;
+  std::vector<uint64_t> requests;
+  const auto start = [&] {
+    readers.push_back(service.stub().GenerateStream(&contexts[readers.size()], TextRequest("x")));
+    requests.push_back(service.submits().Pop().request());
+  };
+  for (int i = 0; i < 3; ++i) start();
+  grpc::ClientContext refused_context;
+  auto refused = service.stub().GenerateStream(&refused_context, TextRequest("x"));
+  const grpc::Status status = TestService::ReadAll(*refused).status;
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("3 sequences are running or waiting"));
+  EXPECT_THAT(status.error_message(), HasSubstr("2 that the workers run and 1 that wait"));
+  EXPECT_GT(RetrySeconds(status), 0);
+
+  engine.Send(FakeEngine::Output(requests[0], 0, {1}, internal::ENGINE_FINISH_LENGTH));
+  EXPECT_TRUE(TestService::ReadAll(*readers[0]).status.ok());
+  start();  // its place is free again
+  for (grpc::ClientContext& context : contexts) context.TryCancel();
+  for (size_t i = 1; i < readers.size(); ++i) TestService::ReadAll(*readers[i]);
+}
+
+TEST(EndingsTest, APromptThatWouldWaitTooLongIsRefused) {
+  Limits limits;
+  limits.max_first_token_wait = std::chrono::milliseconds(1);
+  TestService service(limits);
+  internal::Register group = FakeEngine::DefaultRegistration(service.model().vocab_size());
+  group.set_max_num_batched_tokens(1);
+  FakeEngine& engine = service.AttachEngine(group);
+  const std::string prompt = "Once upon a time there was a cat";
+  std::vector<grpc::ClientContext> contexts(3);
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::StreamResponse>>> readers;
+  std::vector<uint64_t> requests;
+  for (grpc::ClientContext& context : contexts) {
+    readers.push_back(service.stub().GenerateStream(&context, TextRequest(prompt)));
+    requests.push_back(service.submits().Pop().request());
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  engine.Send(FakeEngine::Output(requests[0], 0, {1}, internal::ENGINE_FINISH_LENGTH));
+  EXPECT_TRUE(TestService::ReadAll(*readers[0]).status.ok());
+  grpc::ClientContext refused_context;
+  auto refused = service.stub().GenerateStream(&refused_context, TextRequest(prompt));
+  const grpc::Status status = TestService::ReadAll(*refused).status;
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("prompt tokens wait"));
+  EXPECT_GT(RetrySeconds(status), 0);
+  for (grpc::ClientContext& context : contexts) context.TryCancel();
+  for (size_t i = 1; i < readers.size(); ++i) TestService::ReadAll(*readers[i]);
 }
 
 // Feeds a stream that nobody reads until the worker is told to stop.

@@ -105,12 +105,13 @@ TEST(EngineChannelTest, SocketAndTokenArePrivate) {
 
 TEST(EngineChannelTest, AWideFolderAndASocketInUseAreRefused) {
   TestService service;
-  const auto in_use = EngineListener::Start(service.engine_socket(), service.frontend());
+  const auto in_use =
+      EngineListener::Start(service.engine_socket(), service.frontend().dispatcher());
   ASSERT_FALSE(in_use.ok());
   EXPECT_THAT(in_use.status().message(), HasSubstr("in use"));
   const testing::TempDir dir;
   ASSERT_EQ(chmod(dir.path().c_str(), 0750), 0);
-  const auto wide = EngineListener::Start(dir.path() / "e.sock", service.frontend());
+  const auto wide = EngineListener::Start(dir.path() / "e.sock", service.frontend().dispatcher());
   ASSERT_FALSE(wide.ok());
   EXPECT_THAT(wide.status().message(), HasSubstr("mode 0750"));
 }

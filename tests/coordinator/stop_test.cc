@@ -121,6 +121,26 @@ TEST(StopTest, StopStringsDoNotCountBeforeMinTokens) {
   EXPECT_EQ(Stream(service, request, {b, b, a, b, a}).Text(), "bba");
 }
 
+TEST(StopTest, AStopStringMayBeginBeforeMinTokensAndEndAfter) {
+  TestService service;
+  service.AttachEngine();
+  v1::GenerateRequest request = TextRequest("x");
+  request.mutable_sampling()->add_stop("ab!");
+  request.mutable_sampling()->set_min_tokens(2);
+  const int32_t a = service.Encode("a")[0];
+  const int32_t b = service.Encode("b")[0];
+  const int32_t mark = service.Encode("!")[0];
+  const int32_t question = service.Encode("?")[0];
+  StreamResult result = Stream(service, request, {a, b, mark, question});
+  EXPECT_EQ(result.Text(), "") << "no part of it was let through early";
+  EXPECT_EQ(result.messages.back().stop_reason(), "ab!");
+  EXPECT_EQ(result.messages.back().usage().completion_tokens(), 3);
+  request.mutable_sampling()->set_min_tokens(3);
+  result = Stream(service, request, {a, b, mark, question, a, b, mark});
+  EXPECT_EQ(result.Text(), "ab!?") << "it ended within the first three tokens";
+  EXPECT_EQ(result.messages.back().usage().completion_tokens(), 7);
+}
+
 TEST(StopTest, ManyTokensInOneOutputStopWithinIt) {
   TestService service;
   FakeEngine& engine = service.AttachEngine();

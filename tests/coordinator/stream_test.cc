@@ -34,7 +34,7 @@ std::shared_ptr<Stream> NewStream(int32_t num_choices, Delivery delivery) {
 
 TEST(StreamTest, WhatPilesUpGoesOutAsOneMessageForEachChoice) {
   const auto stream = NewStream(2, Delivery::kIncremental);
-  const auto now = Clock::now();
+  constexpr std::chrono::nanoseconds now(0);
   stream->Accept(0, FakeEngine::Output(10, 0, {4}), now);
   stream->Accept(1, FakeEngine::Output(11, 0, {5}, internal::ENGINE_FINISH_LENGTH), now);
   stream->Accept(0, FakeEngine::Output(10, 1, {6, 7}, internal::ENGINE_FINISH_LENGTH), now);
@@ -54,23 +54,59 @@ TEST(StreamTest, WhatPilesUpGoesOutAsOneMessageForEachChoice) {
   EXPECT_TRUE(status.ok());
 }
 
+TEST(StreamTest, DecodeTimeIsTheEnginesAndNotTheArrivals) {
+  using std::chrono::milliseconds;
+  const auto stream = NewStream(2, Delivery::kWhole);
+  // Over a day after the worker's start; everything arrives at once.
+  const milliseconds start(100'000'000);
+  stream->Accept(0, FakeEngine::Output(10, 0, {4}), start);
+  stream->Accept(1, FakeEngine::Output(11, 0, {5}), start);
+  stream->Accept(1, FakeEngine::Output(11, 1, {6}, internal::ENGINE_FINISH_LENGTH),
+                 start + milliseconds(20));
+  EXPECT_DOUBLE_EQ(stream->summary().timings.decode_ms(), 20);
+  stream->Accept(0, FakeEngine::Output(10, 1, {7}), start + milliseconds(50));
+  EXPECT_DOUBLE_EQ(stream->summary().timings.decode_ms(), 50);
+  // The end that says nothing new is later than the last token; so is a cancellation.
+  stream->Accept(0, FakeEngine::Output(10, 2, {}, internal::ENGINE_FINISH_CANCELLED),
+                 start + milliseconds(900));
+  v1::StreamResponse message;
+  Status status;
+  ASSERT_EQ(stream->Next(&message, &status), Stream::NextResult::kMessage);
+  ASSERT_EQ(stream->Next(&message, &status), Stream::NextResult::kMessage);
+  EXPECT_DOUBLE_EQ(message.timings().decode_ms(), 50);
+}
+
+TEST(StreamTest, ACancelledStreamKeepsItsTimes) {
+  using std::chrono::milliseconds;
+  const auto stream = NewStream(1, Delivery::kIncremental);
+  internal::RequestOutput first = FakeEngine::Output(10, 0, {4});
+  first.set_prefill_ns(3'000'000);
+  stream->Accept(0, first, milliseconds(5));
+  stream->Accept(0, FakeEngine::Output(10, 1, {4}), milliseconds(15));
+  stream->Fail(CancelledError("gone"));
+  stream->Accept(0, FakeEngine::Output(10, 2, {4}), milliseconds(25));
+  EXPECT_DOUBLE_EQ(stream->summary().timings.decode_ms(), 10);
+  EXPECT_DOUBLE_EQ(stream->summary().timings.prefill_ms(), 3);
+}
+
 TEST(StreamTest, AWholeAnswerWaitsForItsEnd) {
   const auto stream = NewStream(1, Delivery::kWhole);
   v1::StreamResponse message;
   Status status;
-  EXPECT_FALSE(stream->Accept(0, FakeEngine::Output(10, 0, {4}), Clock::now()).notify);
+  EXPECT_FALSE(
+      stream->Accept(0, FakeEngine::Output(10, 0, {4}), std::chrono::nanoseconds(0)).notify);
   EXPECT_EQ(stream->Next(&message, &status), Stream::NextResult::kNothing);
-  EXPECT_TRUE(
-      stream
-          ->Accept(0, FakeEngine::Output(10, 1, {5}, internal::ENGINE_FINISH_LENGTH), Clock::now())
-          .notify);
+  EXPECT_TRUE(stream
+                  ->Accept(0, FakeEngine::Output(10, 1, {5}, internal::ENGINE_FINISH_LENGTH),
+                           std::chrono::nanoseconds(0))
+                  .notify);
   ASSERT_EQ(stream->Next(&message, &status), Stream::NextResult::kMessage);
   EXPECT_THAT(message.token_ids(), ElementsAre(4, 5));
 }
 
 TEST(StreamTest, ASubmitForReplayCarriesWhatWasEmitted) {
   const auto stream = NewStream(1, Delivery::kIncremental);
-  stream->Accept(0, FakeEngine::Output(10, 0, {4, 5}), Clock::now());
+  stream->Accept(0, FakeEngine::Output(10, 0, {4, 5}), std::chrono::nanoseconds(0));
   const internal::Submit submit = stream->BuildSubmit(0);
   EXPECT_THAT(submit.prompt_ids(), ElementsAre(1, 2, 3));
   EXPECT_THAT(submit.emitted_ids(), ElementsAre(4, 5));
@@ -80,7 +116,8 @@ TEST(StreamTest, AFailureEndsItOnce) {
   const auto stream = NewStream(1, Delivery::kIncremental);
   EXPECT_TRUE(stream->Fail(UnavailableError("first")));
   EXPECT_FALSE(stream->Fail(UnavailableError("second")));
-  EXPECT_TRUE(stream->Accept(0, FakeEngine::Output(10, 0, {4}), Clock::now()).choice_done);
+  EXPECT_TRUE(
+      stream->Accept(0, FakeEngine::Output(10, 0, {4}), std::chrono::nanoseconds(0)).choice_done);
   v1::StreamResponse message;
   Status status;
   EXPECT_EQ(stream->Next(&message, &status), Stream::NextResult::kEnd);

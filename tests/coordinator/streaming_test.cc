@@ -65,6 +65,7 @@ TEST(StreamingTest, FirstAndLastMessagesCarryWhatTheContractSays) {
   EXPECT_EQ(last.usage().seed(), 7);
   EXPECT_DOUBLE_EQ(last.timings().queue_ms(), 2);
   EXPECT_DOUBLE_EQ(last.timings().prefill_ms(), 5);
+  EXPECT_DOUBLE_EQ(last.timings().decode_ms(), 0) << "the fake engine's clock stands still";
 }
 
 TEST(StreamingTest, CharactersCutByTokensArriveWhole) {

@@ -52,7 +52,7 @@ TestService::TestService(Limits limits, ServedModelOptions model_options) {
   auto server = PublicServer::Start({.port = 0}, *frontend_, *queue_);
   PHALANX_CHECK(server.ok());
   server_ = *std::move(server);
-  auto listener = EngineListener::Start(engine_socket(), *frontend_);
+  auto listener = EngineListener::Start(engine_socket(), frontend_->dispatcher());
   PHALANX_CHECK(listener.ok());
   listener_ = *std::move(listener);
   grpc::ChannelArguments arguments;
@@ -71,8 +71,12 @@ TestService::~TestService() {
 }
 
 FakeEngine& TestService::AttachEngine() {
+  return AttachEngine(FakeEngine::DefaultRegistration(model_->vocab_size()));
+}
+
+FakeEngine& TestService::AttachEngine(const internal::Register& registration) {
   engine_ = std::make_unique<FakeEngine>(
-      engine_socket(), FakeEngine::DefaultRegistration(model_->vocab_size()),
+      engine_socket(), registration,
       FakeEngineHandlers{
           .on_submit = [this](const internal::Submit& submit) { submits_.Push(submit); },
           .on_cancel = [this](uint64_t request) { cancels_.Push(request); },

@@ -80,6 +80,7 @@ class TestService {
 
   // Attaches a group and waits for its welcome.
   FakeEngine& AttachEngine();
+  FakeEngine& AttachEngine(const internal::Register& registration);
   void DropEngine() { engine_.reset(); }
   FakeEngine& engine() { return *engine_; }
   Arrivals<internal::Submit>& submits() { return submits_; }

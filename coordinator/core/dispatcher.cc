@@ -1,0 +1,383 @@
+#include "coordinator/core/dispatcher.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "coordinator/core/printable.h"
+
+namespace phalanx {
+namespace {
+
+std::string_view ReasonName(const Stream::Summary& summary) {
+  if (!summary.status.ok()) return Name(summary.status.code());
+  switch (summary.finish_reason) {
+    case v1::FINISH_REASON_STOP:
+      return "stop";
+    case v1::FINISH_REASON_LENGTH:
+      return "length";
+    default:
+      return "cancelled";
+  }
+}
+
+void LogOutcome(const Stream& stream) {
+  const Stream::Summary summary = stream.summary();
+  spdlog::info(
+      "request id={} choices={} prompt_tokens={} cached_tokens={} completion_tokens={} "
+      "queue_ms={:.1f} prefill_ms={:.1f} decode_ms={:.1f} total_ms={:.1f} outcome={}",
+      stream.id(), stream.num_choices(), stream.num_prompt_tokens(), summary.cached_tokens,
+      summary.num_completion_tokens, summary.timings.queue_ms(), summary.timings.prefill_ms(),
+      summary.timings.decode_ms(),
+      std::chrono::duration<double, std::milli>(Clock::now() - stream.start()).count(),
+      ReasonName(summary));
+}
+
+// Rises from one start of the process to the next, too.
+uint64_t FirstEpoch() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                   std::chrono::system_clock::now().time_since_epoch())
+                                   .count());
+}
+
+}  // namespace
+
+std::string_view Name(ServingState state) {
+  switch (state) {
+    case ServingState::kLoading:
+      return "loading";
+    case ServingState::kReady:
+      return "ready";
+    case ServingState::kDraining:
+      return "draining";
+    case ServingState::kUnavailable:
+      return "unavailable";
+  }
+  return "?";
+}
+
+Dispatcher::Dispatcher(DispatcherOptions options)
+    : options_(std::move(options)),
+      epoch_(FirstEpoch()),
+      admission_(options_.limits),
+      monitor_([this] { Monitor(); }) {}
+
+Dispatcher::~Dispatcher() {
+  {
+    std::lock_guard lock(mu_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  monitor_.join();
+}
+
+// ------------------------------------------------------------------------------- client half
+
+Status Dispatcher::CheckAdmission(int32_t num_choices, int64_t prompt_tokens,
+                                  Clock::time_point deadline) {
+  std::lock_guard lock(mu_);
+  return CheckAdmissionLocked(num_choices, prompt_tokens, deadline);
+}
+
+Status Dispatcher::CheckAdmissionLocked(int32_t num_choices, int64_t prompt_tokens,
+                                        Clock::time_point deadline) {
+  if (draining_) return UnavailableError("the server is draining");
+  if (session_ == nullptr) {
+    if (state_ == ServingState::kLoading) {
+      return UnavailableError("the model is loading: no worker group has registered yet");
+    }
+    return UnavailableError("worker group lost: {}", lost_reason_);
+  }
+  const Clock::time_point now = Clock::now();
+  if (now >= deadline) return DeadlineExceededError("the deadline passed on arrival");
+  return admission_.Check(num_choices, prompt_tokens, deadline, now);
+}
+
+uint64_t Dispatcher::NewRequests(int32_t num_choices) {
+  std::lock_guard lock(mu_);
+  return std::exchange(next_request_, next_request_ + static_cast<uint64_t>(num_choices));
+}
+
+Status Dispatcher::Submit(const std::shared_ptr<Stream>& stream) {
+  std::vector<internal::Submit> submits;
+  if (!stream->NeedsNoEngine()) {
+    for (int32_t choice = 0; choice < stream->num_choices(); ++choice) {
+      submits.push_back(stream->BuildSubmit(choice));
+    }
+  }
+  // Under the lock, so that no Submit follows a Drain, and a group that is lost meanwhile fails the
+  // stream.
+  std::lock_guard lock(mu_);
+  const int64_t prompt_tokens = submits.empty() ? 0 : stream->num_prompt_tokens();
+  PHALANX_RETURN_IF_ERROR(
+      CheckAdmissionLocked(stream->num_choices(), prompt_tokens, stream->deadline()));
+  open_.emplace(stream.get(), stream);
+  if (submits.empty()) stream->FinishWithoutEngine();
+  const Clock::time_point now = Clock::now();
+  if (requests_.empty()) last_progress_ = now;
+  if (!submits.empty()) admission_.Enter(stream->num_choices(), prompt_tokens, now);
+  for (internal::Submit& submit : submits) {
+    const bool is_first = submit.request() == stream->first_request();
+    requests_.emplace(submit.request(), InFlight{stream, is_first ? prompt_tokens : 0});
+    session_->Submit(std::move(submit));
+  }
+  if (open_.size() == 1) changed_.notify_all();
+  return OkStatus();
+}
+
+void Dispatcher::Cancel(Stream& stream) {
+  Fail(stream, Clock::now() >= stream.deadline()
+                   ? DeadlineExceededError("the deadline passed")
+                   : CancelledError("the client cancelled the request"));
+}
+
+void Dispatcher::Fail(Stream& stream, const Status& status) {
+  Status final = status;
+  if (status.code() == StatusCode::kInternal) final = status.WithContext(stream.id());
+  if (!stream.Fail(std::move(final))) return;
+  {
+    std::lock_guard lock(mu_);
+    const Clock::time_point now = Clock::now();
+    for (int32_t choice = 0; choice < stream.num_choices(); ++choice) {
+      CancelLocked(stream.first_request() + static_cast<uint64_t>(choice), now);
+    }
+  }
+  stream.sink().OnReady();
+}
+
+// The group ended it, or is to forget it.
+void Dispatcher::EraseLocked(Requests::iterator request, Clock::time_point now) {
+  admission_.GiveUp(request->second.waiting_tokens);
+  admission_.Leave(now);
+  requests_.erase(request);
+}
+
+void Dispatcher::CancelLocked(uint64_t request, Clock::time_point now) {
+  const auto it = requests_.find(request);
+  if (it == requests_.end()) return;
+  EraseLocked(it, now);
+  if (session_ != nullptr) session_->Cancel(request);
+}
+
+void Dispatcher::Release(Stream& stream) {
+  Cancel(stream);
+  std::shared_ptr<Stream> keep;
+  {
+    std::lock_guard lock(mu_);
+    const auto it = open_.find(&stream);
+    if (it == open_.end()) return;
+    keep = std::move(it->second);
+    open_.erase(it);
+    if (open_.empty()) changed_.notify_all();
+  }
+  LogOutcome(*keep);
+}
+
+std::chrono::milliseconds Dispatcher::RetryDelay() const {
+  std::lock_guard lock(mu_);
+  return admission_.retry_delay();
+}
+
+Dispatcher::Snapshot Dispatcher::snapshot() const {
+  std::lock_guard lock(mu_);
+  return {.state = state_, .epoch = epoch_, .session = session_, .stats = stats_};
+}
+
+ServingState Dispatcher::state() const {
+  std::lock_guard lock(mu_);
+  return state_;
+}
+
+void Dispatcher::SetStateLocked(ServingState state) {
+  if (state == state_) return;
+  state_ = state;
+  spdlog::info("state={}", Name(state));
+  options_.on_state(state);
+}
+
+// ------------------------------------------------------------------------------ group half
+
+StatusOr<uint64_t> Dispatcher::Attach(std::shared_ptr<EngineSession> session) {
+  const internal::Register& group = session->info();
+  if (group.vocab_size() != options_.vocab_size) {
+    return FailedPreconditionError("register.vocab_size: is {}, allowed: the served model's {}",
+                                   group.vocab_size(), options_.vocab_size);
+  }
+  if (group.max_model_len() < 1) {
+    return FailedPreconditionError("register.max_model_len: is {}, allowed: at least 1",
+                                   group.max_model_len());
+  }
+  std::lock_guard lock(mu_);
+  if (draining_) return UnavailableError("the server is draining");
+  if (session_ != nullptr) {
+    return Status(StatusCode::kAlreadyExists,
+                  fmt::format("a worker group is attached already, epoch {}", epoch_));
+  }
+  spdlog::info(
+      "worker group attached: ranks={} device={} isa={} dtype={} max_model_len={} blocks={} "
+      "block_size={} max_num_seqs={} version={} pid={}",
+      group.num_ranks(), Printable(group.device()), Printable(group.isa()),
+      Printable(group.dtype()), group.max_model_len(), group.num_blocks(), group.block_size(),
+      group.max_num_seqs(), Printable(group.version()), group.pid());
+  session_ = std::move(session);
+  stats_.Clear();
+  ++epoch_;
+  admission_.Reset(group.max_num_seqs(), group.max_num_batched_tokens());
+  last_progress_ = Clock::now();
+  SetStateLocked(ServingState::kReady);
+  return epoch_;
+}
+
+// What the step has for whom, and what the group has ended.
+void Dispatcher::TakeTargets(const internal::StepOutput& step, Clock::time_point now) {
+  for (const internal::RequestOutput& output : step.outputs()) {
+    const auto it = requests_.find(output.request());
+    if (it == requests_.end()) continue;
+    InFlight& request = it->second;
+    const uint64_t choice = output.request() - request.stream->first_request();
+    targets_.push_back({request.stream, static_cast<int32_t>(choice), &output});
+    if (output.tokens_size() > 0 && request.waiting_tokens > 0) {
+      admission_.TakeUp(std::exchange(request.waiting_tokens, 0), now);
+    }
+    if (output.finish() != internal::ENGINE_FINISH_NONE) EraseLocked(it, now);
+  }
+}
+
+void Dispatcher::OnStep(const EngineSession& session, const internal::StepOutput& step) {
+  const Clock::time_point now = Clock::now();
+  std::lock_guard step_lock(step_mu_);
+  {
+    std::lock_guard lock(mu_);
+    if (session_.get() != &session || step.epoch() != epoch_) return;
+    ProgressedLocked(now);
+    TakeTargets(step, now);
+  }
+  for (const Target& target : targets_) {
+    Stream& stream = *target.stream;
+    const Stream::Accepted accepted =
+        stream.Accept(target.choice, *target.output, std::chrono::nanoseconds(step.time_ns()));
+    if (!accepted.failure.ok()) {
+      Fail(stream, accepted.failure);
+      continue;
+    }
+    if (accepted.cancel) {
+      std::lock_guard lock(mu_);
+      CancelLocked(target.output->request(), now);
+    }
+    if (accepted.notify) stream.sink().OnReady();
+    if (accepted.unread_bytes > static_cast<size_t>(options_.limits.max_stream_buffer_bytes)) {
+      Fail(stream, CancelledError("the client reads too slowly: more than {} bytes wait for it",
+                                  options_.limits.max_stream_buffer_bytes));
+    }
+  }
+  targets_.clear();
+}
+
+void Dispatcher::OnStats(const EngineSession& session, const internal::EngineStats& stats) {
+  std::lock_guard lock(mu_);
+  if (session_.get() != &session) return;
+  if (stats.last_step() != stats_.last_step()) ProgressedLocked(Clock::now());
+  stats_ = stats;
+}
+
+void Dispatcher::ProgressedLocked(Clock::time_point now) {
+  last_progress_ = now;
+  if (state_ == ServingState::kUnavailable) SetStateLocked(ServingState::kReady);
+}
+
+void Dispatcher::Detach(const EngineSession& session, std::string_view reason) {
+  std::shared_ptr<EngineSession> keep;
+  std::vector<std::shared_ptr<Stream>> streams;
+  {
+    std::lock_guard lock(mu_);
+    if (session_.get() != &session) return;
+    keep = std::move(session_);
+    session_ = nullptr;
+    lost_reason_ = reason;
+    requests_.clear();
+    stats_.Clear();
+    streams = OpenStreamsLocked();
+    if (draining_) {
+      spdlog::info("worker group left");
+    } else {
+      spdlog::error("worker group lost: {}", reason);
+      SetStateLocked(ServingState::kUnavailable);
+    }
+    changed_.notify_all();
+  }
+  const Status status = UnavailableError("worker group lost: {}", reason);
+  for (const std::shared_ptr<Stream>& stream : streams) Fail(*stream, status);
+}
+
+// -------------------------------------------------------------------------------- life cycle
+
+void Dispatcher::StartDrain() {
+  std::lock_guard lock(mu_);
+  if (draining_) return;
+  draining_ = true;
+  SetStateLocked(ServingState::kDraining);
+  if (session_ != nullptr) session_->Drain();
+  changed_.notify_all();
+}
+
+bool Dispatcher::WaitForStreams(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mu_);
+  return changed_.wait_for(lock, timeout, [this] { return open_.empty(); });
+}
+
+bool Dispatcher::WaitForDetach(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mu_);
+  return changed_.wait_for(lock, timeout, [this] { return session_ == nullptr; });
+}
+
+std::vector<std::shared_ptr<Stream>> Dispatcher::OpenStreams() const {
+  std::lock_guard lock(mu_);
+  return OpenStreamsLocked();
+}
+
+std::vector<std::shared_ptr<Stream>> Dispatcher::OpenStreamsLocked() const {
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (const auto& [key, stream] : open_) streams.push_back(stream);
+  return streams;
+}
+
+void Dispatcher::FailAll(const Status& status) {
+  for (const std::shared_ptr<Stream>& stream : OpenStreams()) Fail(*stream, status);
+}
+
+void Dispatcher::Monitor() {
+  constexpr std::chrono::milliseconds kPeriod(100);
+  std::unique_lock lock(mu_);
+  while (!stopping_) {
+    changed_.wait(lock, [this] { return stopping_ || !open_.empty(); });
+    lock.unlock();
+    const Clock::time_point now = Clock::now();
+    CheckStreams(now);
+    CheckProgress(now);
+    lock.lock();
+    changed_.wait_for(lock, kPeriod, [this] { return stopping_; });
+  }
+}
+
+void Dispatcher::CheckStreams(Clock::time_point now) {
+  for (const std::shared_ptr<Stream>& stream : OpenStreams()) {
+    if (now >= stream->deadline()) Cancel(*stream);
+    const Clock::time_point since = stream->write_pending_since();
+    if (since < now && now - since > options_.limits.max_stalled_write) {
+      Fail(*stream, CancelledError("the client has read nothing for {} ms",
+                                   options_.limits.max_stalled_write.count()));
+      stream->sink().Abort();
+    }
+  }
+}
+
+void Dispatcher::CheckProgress(Clock::time_point now) {
+  std::lock_guard lock(mu_);
+  if (draining_ || session_ == nullptr) return;
+  if (!requests_.empty() && now - last_progress_ > options_.limits.max_engine_stall) {
+    SetStateLocked(ServingState::kUnavailable);
+  }
+}
+
+}  // namespace phalanx
