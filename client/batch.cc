@@ -33,7 +33,13 @@ class Answers {
     const Status status = answer.ok() ? answer->status : answer.status();
     const std::string line = BatchAnswerLine(id, answer);
     const std::lock_guard lock(mutex_);
-    if (stop_.ok()) stop_ = output_.Append(line);
+    if (is_full_) return;
+    // What was under way when the server went is written all the same.
+    if (const Status written = output_.Append(line); !written.ok()) {
+      is_full_ = true;
+      stop_ = written;
+      return;
+    }
     ++(status.ok() ? num_answered_ : num_errors_);
     if (stop_.ok() && status.code() == StatusCode::kUnavailable) stop_ = status;
   }
@@ -50,6 +56,7 @@ class Answers {
   BatchOutput& output_;
   mutable std::mutex mutex_;
   int64_t num_answered_ = 0, num_errors_ = 0;
+  bool is_full_ = false;  // the output
   Status stop_;
 };
 

@@ -1,6 +1,7 @@
 #include <pty.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <map>
 
 #include "client/connection.h"
@@ -147,6 +148,15 @@ TEST_F(ClientTest, BatchReportsEachBadLine) {
   EXPECT_THAT(outcome.out, HasSubstr("line: is no UTF-8 at byte 13 (0xff)"));
   EXPECT_THAT(outcome.out, HasSubstr("line: is no JSON object"));
   EXPECT_THAT(outcome.out, HasSubstr("{\"id\":\"line-4\",\"text\":\"two\""));
+}
+
+TEST_F(ClientTest, BatchWritesWhatWasUnderWayWhenTheServerWent) {
+  std::string input;
+  for (int i = 0; i < 8; ++i) input += "{\"prompt\": \"busy\"}\n{\"prompt\": \"one two\"}\n";
+  const Outcome outcome = Online("batch", "--concurrency 16", input);
+  EXPECT_EQ(outcome.exit_code, 3);
+  const auto num_lines = std::count(outcome.out.begin(), outcome.out.end(), '\n');
+  EXPECT_EQ(num_lines, static_cast<int64_t>(server_.num_requests()));
 }
 
 TEST_F(ClientTest, BatchStopsWhereNothingCanBeWritten) {
