@@ -76,7 +76,7 @@ Status ReadToolCallId(const JsonField& field, MessageTarget* target) {
   return OkStatus();
 }
 
-Status RefuseMedia(const JsonField& field, MessageTarget*) {
+Status RefuseAny(const JsonField& field, MessageTarget*) {
   return field.Refuse("nothing: not supported");
 }
 
@@ -85,8 +85,8 @@ constexpr FieldRow<MessageTarget> kMessageRows[] = {
     {"content", ReadContent},
     {"tool_calls", ReadToolCalls},
     {"tool_call_id", ReadToolCallId},
-    {"function_call", RefuseMedia},
-    {"audio", RefuseMedia},
+    {"function_call", RefuseAny},
+    {"audio", RefuseAny},
     // What an answer carries and clients send back; templates of these models show none of it.
     {"name", Accept<MessageTarget>},
     {"refusal", Accept<MessageTarget>},
