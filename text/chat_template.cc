@@ -1,170 +1,139 @@
 #include "text/chat_template.h"
 
-#include <cstdint>
+#include <algorithm>
 #include <nlohmann/json.hpp>
-#include <string_view>
 #include <utility>
 
-#include "text/chat_renderers.h"
-#include "text/json_file.h"
+#include "text/chat_template_files.h"
+#include "text/jinja/json_value.h"
+#include "text/jinja/template.h"
+#include "text/utf8.h"
 
 namespace phalanx {
 namespace {
 
-// A template's text without the parts in which published versions of it differ.
-struct Skeleton {
-  std::string text;
-  std::optional<std::string> default_system;
-  std::string generation_prompt;
-  PastThinking past_thinking = PastThinking::kKept;
-};
+using jinja::Dict;
+using jinja::Value;
+using jinja::Values;
 
-// What a template is recognised by: length and FNV-1a hash of its skeleton.
-struct Fingerprint {
-  size_t bytes;
-  uint64_t hash;
+// How a template takes a call's arguments. The field's templates write them with tojson, which
+// needs an object; DeepSeek's put the text together with other text.
+enum class ArgumentForm { kObject, kText };
 
-  bool operator==(const Fingerprint&) const = default;
-};
-
-// Of the text as it is for Qwen2.5, of the text in one line for the others.
-constexpr Fingerprint kQwen25 = {2370, 0xC73EFC1FDA3307AD};
-constexpr Fingerprint kChatMl = {199, 0xA41D6BAE9B9141BC};
-constexpr Fingerprint kChatMlWithDefault = {305, 0xDBC23851EEA954B9};
-constexpr Fingerprint kDeepSeekR1 = {2124, 0x4B79317A817474F1};
-
-Fingerprint FingerprintOf(std::string_view text) {
-  uint64_t hash = 0xCBF29CE484222325u;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
-  return {text.size(), hash};
-}
-
-// The value of a Jinja string literal's inside; nullopt for escapes that are not expected in one.
-std::optional<std::string> Unescape(std::string_view literal) {
-  std::string out;
-  for (size_t i = 0; i < literal.size(); ++i) {
-    if (literal[i] != '\\') {
-      out.push_back(literal[i]);
-      continue;
-    }
-    if (++i == literal.size()) return std::nullopt;
-    switch (literal[i]) {
-      case 'n':
-        out.push_back('\n');
-        break;
-      case 't':
-        out.push_back('\t');
-        break;
-      case '\\':
-      case '\'':
-      case '"':
-        out.push_back(literal[i]);
-        break;
-      default:
-        return std::nullopt;
-    }
+Status CheckText(const std::string& field, const std::string& text) {
+  if (const auto at = FindInvalidUtf8(text)) {
+    return InvalidField(field, fmt::format("no UTF-8 at byte {}", *at), "UTF-8");
   }
-  return out;
+  return OkStatus();
 }
 
-// Removes every `part` from `text`; how many there were.
-size_t EraseAll(std::string_view part, std::string* text) {
-  size_t count = 0;
-  for (size_t at = 0; (at = text->find(part, at)) != std::string::npos; ++count) {
-    text->erase(at, part.size());
+StatusOr<Value> BuildCall(const std::string& field, const ChatToolCall& call, ArgumentForm form) {
+  PHALANX_RETURN_IF_ERROR(CheckText(field + ".id", call.id));
+  PHALANX_RETURN_IF_ERROR(CheckText(field + ".function.name", call.name));
+  const std::string text = call.arguments.empty() ? "{}" : call.arguments;
+  PHALANX_ASSIGN_OR_RETURN(Value arguments,
+                           jinja::ValueFromJson(field + ".function.arguments", text));
+  if (form == ArgumentForm::kText) arguments = Value::String(text);
+  Dict function;
+  function.Set("name", Value::String(call.name));
+  function.Set("arguments", std::move(arguments));
+  Dict out;
+  if (!call.id.empty()) out.Set("id", Value::String(call.id));
+  out.Set("type", Value::String(call.type));
+  out.Set("function", Value::FromDict(std::move(function)));
+  return Value::FromDict(std::move(out));
+}
+
+StatusOr<Value> BuildMessage(const std::string& field, const ChatMessage& message,
+                             ArgumentForm form) {
+  if (!message.content && message.tool_calls.empty()) {
+    return InvalidField(field + ".content", "null",
+                        "text; null only where the message has tool_calls");
   }
-  return count;
-}
-
-// The default system message stands in a literal between these two, and may stand in one of its own
-// as well.
-void CutDefaultSystem(Skeleton* skeleton) {
-  constexpr std::string_view kBefore = R"('<|im_start|>system\n)";
-  constexpr std::string_view kBehind = R"(<|im_end|>\n')";
-  std::string& text = skeleton->text;
-  for (size_t at = 0; (at = text.find(kBefore, at)) != std::string::npos;) {
-    at += kBefore.size();
-    const size_t end = text.find(kBehind, at);
-    if (end == std::string::npos) return;
-    const std::string literal = text.substr(at, end - at);
-    if (literal.find(kBefore) != std::string::npos || literal.starts_with('\'')) continue;
-    std::optional<std::string> value = Unescape(literal);
-    if (!value) return;
-    text.erase(at, literal.size());
-    const std::string quoted = "'" + literal + "'";
-    for (size_t own = 0; (own = text.find(quoted, own)) != std::string::npos;) {
-      text.erase(own + 1, literal.size());
+  Dict out;
+  const auto set = [&](const char* name, const std::string& text) {
+    const Status status = CheckText(field + "." + name, text);
+    if (status.ok()) out.Set(name, Value::String(text));
+    return status;
+  };
+  PHALANX_RETURN_IF_ERROR(set("role", message.role));
+  if (message.content) {
+    PHALANX_RETURN_IF_ERROR(set("content", *message.content));
+  } else {
+    out.Set("content", Value::None());
+  }
+  if (message.reasoning_content) {
+    PHALANX_RETURN_IF_ERROR(set("reasoning_content", *message.reasoning_content));
+  }
+  if (!message.name.empty()) PHALANX_RETURN_IF_ERROR(set("name", message.name));
+  if (!message.tool_call_id.empty()) {
+    PHALANX_RETURN_IF_ERROR(set("tool_call_id", message.tool_call_id));
+  }
+  if (!message.tool_calls.empty()) {
+    Values calls;
+    for (size_t i = 0; i < message.tool_calls.size(); ++i) {
+      PHALANX_ASSIGN_OR_RETURN(Value call, BuildCall(fmt::format("{}.tool_calls[{}]", field, i),
+                                                     message.tool_calls[i], form));
+      calls.push_back(std::move(call));
     }
-    skeleton->default_system = std::move(value);
-    return;
+    out.Set("tool_calls", Value::List(std::move(calls)));
   }
+  return Value::FromDict(std::move(out));
 }
 
-// DeepSeek-R1-Distill's template was published with and without an opened <think>, and with and
-// without a statement that drops the thinking of earlier answers.
-void CutDeepSeekVariants(Skeleton* skeleton) {
-  constexpr std::string_view kDropsThinking =
-      "{% if '</think>' in content %}{% set content = content.split('</think>')[-1] %}{% endif %}";
-  for (const auto& [literal, prompt] :
-       {std::pair<std::string_view, std::string_view>{R"({{'<｜Assistant｜><think>\n'}})",
-                                                      "<｜Assistant｜><think>\n"},
-        {R"({{'<｜Assistant｜>'}})", "<｜Assistant｜>"}}) {
-    if (EraseAll(literal, &skeleton->text) == 0) continue;
-    skeleton->generation_prompt = prompt;
-    if (EraseAll(kDropsThinking, &skeleton->text) > 0) {
-      skeleton->past_thinking = PastThinking::kDropped;
+// The names and values that the template sees.
+StatusOr<Dict> BuildVariables(const ChatRequest& request, const TemplateTokens& tokens,
+                              ArgumentForm form) {
+  if (request.messages.empty()) return InvalidField("messages", "empty", "at least one message");
+  Dict variables;
+  for (const auto& [name, text] : tokens) variables.Set(name, Value::String(text));
+  if (!request.variables.empty()) {
+    PHALANX_ASSIGN_OR_RETURN(const Value more,
+                             jinja::ValueFromJson("chat_template_kwargs", request.variables));
+    if (!more.Is(jinja::Type::kDict)) {
+      return InvalidField("chat_template_kwargs", TypeName(more), "a JSON object");
     }
-    return;
+    for (const Dict::Entry& entry : more.dict().entries()) variables.Set(entry.key, entry.value);
   }
+  Values messages;
+  for (size_t i = 0; i < request.messages.size(); ++i) {
+    PHALANX_ASSIGN_OR_RETURN(
+        Value message, BuildMessage(fmt::format("messages[{}]", i), request.messages[i], form));
+    messages.push_back(std::move(message));
+  }
+  Values tools;
+  for (size_t i = 0; i < request.tools.size(); ++i) {
+    PHALANX_ASSIGN_OR_RETURN(Value tool,
+                             jinja::ValueFromJson(fmt::format("tools[{}]", i), request.tools[i]));
+    tools.push_back(std::move(tool));
+  }
+  variables.Set("messages", Value::List(std::move(messages)));
+  variables.Set("tools", tools.empty() ? Value::None() : Value::List(std::move(tools)));
+  variables.Set("documents", Value::None());
+  variables.Set("add_generation_prompt",
+                Value::Bool(request.generation_prompt == GenerationPrompt::kAdd));
+  return variables;
 }
 
-Skeleton SkeletonOf(std::string text) {
-  // Jinja drops a template's last newline.
-  if (text.ends_with('\n')) text.pop_back();
-  if (text.ends_with(R"(}\n)")) text.resize(text.size() - 2);
-  Skeleton skeleton;
-  skeleton.text = std::move(text);
-  CutDeepSeekVariants(&skeleton);
-  if (skeleton.generation_prompt.empty()) CutDefaultSystem(&skeleton);
-  return skeleton;
-}
-
-class Qwen25Template final : public ChatTemplate {
+class JinjaTemplate final : public ChatTemplate {
  public:
-  explicit Qwen25Template(std::string default_system)
-      : default_system_(std::move(default_system)) {}
+  JinjaTemplate(jinja::Template parsed, TemplateTokens tokens)
+      : parsed_(std::move(parsed)),
+        tokens_(std::move(tokens)),
+        form_(parsed_.JoinsToText("arguments") ? ArgumentForm::kText : ArgumentForm::kObject) {}
+
   StatusOr<std::string> Render(const ChatRequest& request) const override {
-    return RenderQwen25(request, default_system_);
+    PHALANX_ASSIGN_OR_RETURN(const Dict variables, BuildVariables(request, tokens_, form_));
+    StatusOr<std::string> text = parsed_.Render(variables);
+    if (!text.ok()) return std::move(text).status().WithField("messages");
+    return text;
   }
-  std::string_view name() const override { return "qwen2.5"; }
+  std::string_view name() const override { return "jinja"; }
 
  private:
-  std::string default_system_;
-};
-
-class ChatMlTemplate final : public ChatTemplate {
- public:
-  explicit ChatMlTemplate(std::optional<std::string> default_system)
-      : default_system_(std::move(default_system)) {}
-  StatusOr<std::string> Render(const ChatRequest& request) const override {
-    return RenderChatMl(request, default_system_);
-  }
-  std::string_view name() const override { return "chatml"; }
-
- private:
-  std::optional<std::string> default_system_;
-};
-
-class DeepSeekR1Template final : public ChatTemplate {
- public:
-  explicit DeepSeekR1Template(DeepSeekR1Options options) : options_(std::move(options)) {}
-  StatusOr<std::string> Render(const ChatRequest& request) const override {
-    return RenderDeepSeekR1(request, options_);
-  }
-  std::string_view name() const override { return "deepseek-r1"; }
-
- private:
-  DeepSeekR1Options options_;
+  jinja::Template parsed_;
+  TemplateTokens tokens_;
+  ArgumentForm form_;
 };
 
 class NoTemplate final : public ChatTemplate {
@@ -177,99 +146,63 @@ class NoTemplate final : public ChatTemplate {
   std::string_view name() const override { return "none"; }
 };
 
-class UnknownTemplate final : public ChatTemplate {
+class UnusableTemplate final : public ChatTemplate {
  public:
-  explicit UnknownTemplate(std::string text) : text_(std::move(text)) {}
+  explicit UnusableTemplate(const Status& error) : error_(error.message()) {}
   StatusOr<std::string> Render(const ChatRequest&) const override {
-    return UnimplementedError(
-        "chat_template: is an unknown template of {} bytes that begins with {}, allowed: the "
-        "templates of Qwen2.5, Qwen2 (ChatML) and DeepSeek-R1-Distill-Qwen, or prompts as text or "
-        "token ids",
-        text_.size(), Shown(text_));
+    return UnimplementedError("{}, allowed: prompts as text or token ids", error_);
   }
-  std::string_view name() const override { return "unknown"; }
+  std::string_view name() const override { return "unusable"; }
 
  private:
-  std::string text_;
+  std::string error_;
 };
 
-// nullptr: not known.
-std::unique_ptr<ChatTemplate> MakeKnownTemplate(Skeleton skeleton, const std::string& bos_token) {
-  const Fingerprint fingerprint = FingerprintOf(skeleton.text);
-  if (skeleton.default_system && fingerprint == kQwen25) {
-    return std::make_unique<Qwen25Template>(*std::move(skeleton.default_system));
+// One template for requests with tools, and one for the others.
+class NamedTemplates final : public ChatTemplate {
+ public:
+  NamedTemplates(std::unique_ptr<ChatTemplate> plain, std::unique_ptr<ChatTemplate> with_tools)
+      : plain_(std::move(plain)), with_tools_(std::move(with_tools)) {}
+  StatusOr<std::string> Render(const ChatRequest& request) const override {
+    return (request.tools.empty() ? plain_ : with_tools_)->Render(request);
   }
-  if (fingerprint == (skeleton.default_system ? kChatMlWithDefault : kChatMl)) {
-    return std::make_unique<ChatMlTemplate>(std::move(skeleton.default_system));
-  }
-  if (fingerprint == kDeepSeekR1) {
-    return std::make_unique<DeepSeekR1Template>(
-        DeepSeekR1Options{.bos_token = bos_token,
-                          .generation_prompt = std::move(skeleton.generation_prompt),
-                          .past_thinking = skeleton.past_thinking});
-  }
-  return nullptr;
-}
+  std::string_view name() const override { return plain_->name(); }
 
-// The text of a token: a string, or an object with "content"; empty for null.
-StatusOr<std::string> TokenText(const JsonField& field) {
-  if (field.IsNull()) return std::string();
-  return field.value().is_object() ? field.Member("content").String() : field.String();
-}
-
-// A list of {"name": ..., "template": ...}.
-StatusOr<std::optional<std::string>> DefaultOf(const JsonField& list) {
-  for (size_t i = 0; i < list.value().size(); ++i) {
-    const JsonField entry = list.Element(i);
-    PHALANX_ASSIGN_OR_RETURN(const std::string name, entry.Member("name").String());
-    if (name != "default") continue;
-    PHALANX_ASSIGN_OR_RETURN(std::string text, entry.Member("template").String());
-    return std::optional<std::string>(std::move(text));
-  }
-  return list.Refuse("a list with a template that is named \"default\"");
-}
+ private:
+  std::unique_ptr<ChatTemplate> plain_;
+  std::unique_ptr<ChatTemplate> with_tools_;
+};
 
 }  // namespace
 
-std::unique_ptr<ChatTemplate> MakeChatTemplate(std::string template_text,
+std::unique_ptr<ChatTemplate> MakeChatTemplate(const std::string& template_text,
+                                               TemplateTokens tokens) {
+  StatusOr<jinja::Template> parsed = jinja::Template::Parse(template_text);
+  if (!parsed.ok()) return std::make_unique<UnusableTemplate>(parsed.status());
+  return std::make_unique<JinjaTemplate>(*std::move(parsed), std::move(tokens));
+}
+
+std::unique_ptr<ChatTemplate> MakeChatTemplate(const std::string& template_text,
                                                const std::string& bos_token) {
-  std::string one_line;  // in a Jinja literal a newline and \n are the same
-  for (const char c : template_text) {
-    if (c == '\n') {
-      one_line += R"(\n)";
-    } else {
-      one_line.push_back(c);
-    }
-  }
-  for (const std::string& form : {template_text, one_line}) {
-    if (auto known = MakeKnownTemplate(SkeletonOf(form), bos_token)) return known;
-  }
-  return std::make_unique<UnknownTemplate>(std::move(template_text));
+  TemplateTokens tokens;
+  if (!bos_token.empty()) tokens["bos_token"] = bos_token;
+  return MakeChatTemplate(template_text, std::move(tokens));
 }
 
 StatusOr<std::unique_ptr<ChatTemplate>> LoadChatTemplate(const std::filesystem::path& model_dir) {
-  std::optional<std::string> text;
-  std::string bos_token;
-  std::error_code ignored;
-  const std::filesystem::path config_path = model_dir / "tokenizer_config.json";
-  if (std::filesystem::exists(config_path, ignored)) {
-    PHALANX_ASSIGN_OR_RETURN(const nlohmann::json json, ReadJsonFile(config_path));
-    const JsonField config(json, "tokenizer_config.json: ");
-    PHALANX_RETURN_IF_ERROR(config.CheckObject());
-    PHALANX_ASSIGN_OR_RETURN(bos_token, TokenText(config.Member("bos_token")));
-    const JsonField field = config.Member("chat_template");
-    if (field.value().is_array()) {
-      PHALANX_ASSIGN_OR_RETURN(text, DefaultOf(field));
-    } else if (!field.IsNull()) {
-      PHALANX_ASSIGN_OR_RETURN(text, field.String());
-    }
+  PHALANX_ASSIGN_OR_RETURN(const TemplateTexts texts, ReadTemplateTexts(model_dir));
+  if (texts.empty()) return std::make_unique<NoTemplate>();
+  PHALANX_ASSIGN_OR_RETURN(const TemplateTokens tokens, LoadTemplateTokens(model_dir));
+  const auto plain = texts.find("default");
+  const auto with_tools = texts.find("tool_use");
+  if (plain == texts.end() && with_tools == texts.end()) {
+    return InvalidField("chat_template", fmt::format("{} named templates", texts.size()),
+                        "templates of which one is named \"default\"");
   }
-  const std::filesystem::path template_path = model_dir / "chat_template.jinja";
-  if (std::filesystem::exists(template_path, ignored)) {
-    PHALANX_ASSIGN_OR_RETURN(text, ReadTextFile(template_path));
-  }
-  if (!text) return std::make_unique<NoTemplate>();
-  return MakeChatTemplate(*std::move(text), bos_token);
+  auto first = MakeChatTemplate((plain == texts.end() ? with_tools : plain)->second, tokens);
+  if (plain == texts.end() || with_tools == texts.end()) return first;
+  return std::make_unique<NamedTemplates>(std::move(first),
+                                          MakeChatTemplate(with_tools->second, tokens));
 }
 
 }  // namespace phalanx

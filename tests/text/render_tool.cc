@@ -12,7 +12,8 @@ int main() {
   std::ios::sync_with_stdio(false);
   for (std::string line; std::getline(std::cin, line);) {
     const auto json = nlohmann::json::parse(line);
-    const auto chat_template = phalanx::MakeChatTemplate(json.at("template"), json.at("bos_token"));
+    const auto chat_template =
+        phalanx::MakeChatTemplate(json.at("template"), json.at("bos_token").get<std::string>());
     const auto text = chat_template->Render(phalanx::testing::ChatRequestFromJson(json));
     if (text.ok()) {
       std::cout << nlohmann::json(*text).dump() << '\n';

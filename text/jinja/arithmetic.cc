@@ -1,5 +1,6 @@
 #include "text/jinja/arithmetic.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -78,6 +79,26 @@ Value FloatArithmetic(BinaryOp op, double left, double right) {
   return {};
 }
 
+// The quotient of integers, rounded once.
+double TrueQuotient(const BigInt& left, const BigInt& right) {
+  constexpr int64_t kExact = int64_t{1} << 53;
+  const auto small_left = left.ToInt64();
+  const auto small_right = right.ToInt64();
+  const auto is_exact = [](const std::optional<int64_t>& value) {
+    return value && *value <= kExact && *value >= -kExact;
+  };
+  if (is_exact(small_left) && is_exact(small_right)) {
+    return static_cast<double>(*small_left) / static_cast<double>(*small_right);
+  }
+  // As many bits as a double rounds from; the lowest one says whether anything is left.
+  const int64_t shift = std::max<int64_t>(66 - (left.Bits() - right.Bits()), 0);
+  const BigInt scaled = left * BigInt(2).Pow(static_cast<uint64_t>(shift));
+  auto [quotient, rest] = scaled.FloorDivMod(right);
+  quotient = quotient + quotient;
+  if (!rest.IsZero()) quotient = quotient + BigInt(1);
+  return std::ldexp(quotient.ToDouble(), static_cast<int>(-shift - 1));
+}
+
 Value IntPow(const Value& left, const Value& right) {
   const BigInt exponent = ToBigInt(right);
   if (exponent.IsNegative()) return Value::Float(FloatPow(CheckedDouble(left), ToDouble(right)));
@@ -107,7 +128,8 @@ bool SmallArithmetic(BinaryOp op, int64_t left, int64_t right, int64_t* result) 
       if (right == -1) return false;  // the least integer has no negative
       const int64_t rest = left % right;
       const bool adjust = rest != 0 && (rest < 0) != (right < 0);
-      *result = op == BinaryOp::kMod ? rest + (adjust ? right : 0) : left / right - (adjust ? 1 : 0);
+      *result =
+          op == BinaryOp::kMod ? rest + (adjust ? right : 0) : left / right - (adjust ? 1 : 0);
       return true;
     }
     case BinaryOp::kDiv:
@@ -144,7 +166,7 @@ Value Arithmetic(BinaryOp op, const Value& left, const Value& right) {
   }
   if (op == BinaryOp::kDiv) {
     if (!IsTrue(right)) ThrowZeroDivision();
-    const double quotient = ToDouble(left) / ToDouble(right);
+    const double quotient = TrueQuotient(ToBigInt(left), ToBigInt(right));
     if (!std::isfinite(quotient)) Throw(ErrorKind::kValue, "int too large to convert to float");
     return Value::Float(quotient);
   }

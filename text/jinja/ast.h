@@ -64,8 +64,7 @@ struct ConstExpr final : Expr {
 enum class NameUse { kLoad, kStore, kParameter };
 
 struct NameExpr final : Expr {
-  NameExpr(int line, std::string name)
-      : Expr(ExprKind::kName, line), name(std::move(name)) {}
+  NameExpr(int line, std::string name) : Expr(ExprKind::kName, line), name(std::move(name)) {}
   std::string name;
   NameUse use = NameUse::kLoad;
   Slot slot;
@@ -143,8 +142,7 @@ struct CallExpr final : Expr {
 };
 
 struct FilterExpr final : Expr {
-  FilterExpr(int line, std::string name)
-      : Expr(ExprKind::kFilter, line), name(std::move(name)) {}
+  FilterExpr(int line, std::string name) : Expr(ExprKind::kFilter, line), name(std::move(name)) {}
   ExprPtr input;  // null: the block's text
   std::string name;
   ArgumentExprs arguments;

@@ -34,22 +34,22 @@ const MethodEntry* FindIn(std::span<const MethodEntry> methods, std::string_view
 }
 
 Value Unsafe(const Value& object, std::string_view name) {
-  return Value::Unsafe(fmt::format("access to attribute '{}' of '{}' object is unsafe", name,
-                                   TypeName(object)));
+  return Value::Unsafe(
+      fmt::format("access to attribute '{}' of '{}' object is unsafe", name, TypeName(object)));
 }
 
 Value BindMethod(const MethodEntry& method, const Value& self) {
-  return Value::FromObject(std::make_shared<Builtin>(
-      std::string(method.name), DepthAbove(self.Depth()),
-      [&method, self](Interpreter& interpreter, Arguments& arguments) {
-        return method.call(interpreter, self, arguments);
-      }));
+  return Value::FromObject(
+      std::make_shared<Builtin>(std::string(method.name), DepthAbove(self.Depth()),
+                                [&method, self](Interpreter& interpreter, Arguments& arguments) {
+                                  return method.call(interpreter, self, arguments);
+                                }));
 }
 
 // A function of one of the objects below.
 Value BindFunction(const Value& self, std::string_view name, Builtin::Function function) {
-  return Value::FromObject(std::make_shared<Builtin>(
-      std::string(name), DepthAbove(self.Depth()), std::move(function)));
+  return Value::FromObject(
+      std::make_shared<Builtin>(std::string(name), DepthAbove(self.Depth()), std::move(function)));
 }
 
 Value LoopAttribute(const Value& object, Loop& loop, std::string_view name) {
@@ -60,12 +60,13 @@ Value LoopAttribute(const Value& object, Loop& loop, std::string_view name) {
     });
   }
   if (name == "changed") {
-    return BindFunction(object, name, [object, &loop](Interpreter& interpreter,
-                                                      Arguments& arguments) {
-      if (!arguments.keywords.empty()) Throw(ErrorKind::kType, "changed takes no keyword arguments");
-      interpreter.Retain(object.shared_object());
-      return Value::Bool(loop.Changed(arguments.positional));
-    });
+    return BindFunction(object, name,
+                        [object, &loop](Interpreter& interpreter, Arguments& arguments) {
+                          if (!arguments.keywords.empty())
+                            Throw(ErrorKind::kType, "changed takes no keyword arguments");
+                          interpreter.Retain(object.shared_object());
+                          return Value::Bool(loop.Changed(arguments.positional));
+                        });
   }
   return loop.Attribute(name);
 }
@@ -76,16 +77,17 @@ Value CyclerAttribute(const Value& object, Cycler& cycler, std::string_view name
   if (name == "items") return Value::Tuple(cycler.items());
   if (name == "next" || name == "reset") {
     const bool advances = name == "next";
-    return BindFunction(object, name, [object, &cycler, advances](Interpreter&, Arguments& arguments) {
-      const Parameters none("a cycler's method", arguments, {});
-      const Value current = advances ? cycler.current() : Value::None();
-      if (advances) {
-        cycler.Advance();
-      } else {
-        cycler.Reset();
-      }
-      return current;
-    });
+    return BindFunction(object, name,
+                        [object, &cycler, advances](Interpreter&, Arguments& arguments) {
+                          const Parameters none("a cycler's method", arguments, {});
+                          const Value current = advances ? cycler.current() : Value::None();
+                          if (advances) {
+                            cycler.Advance();
+                          } else {
+                            cycler.Reset();
+                          }
+                          return current;
+                        });
   }
   return {};
 }
@@ -103,6 +105,7 @@ Value ObjectAttribute(const Value& object, std::string_view name) {
     if (name == "start") return Value::Int(range->start());
     if (name == "stop") return Value::Int(range->stop());
     if (name == "step") return Value::Int(range->step());
+    if (const MethodEntry* method = FindMethod(object, name)) return BindMethod(*method, object);
   }
   return {};
 }
@@ -130,7 +133,7 @@ Value AttributeOf(const Value& object, std::string_view name) {
 // object[key]; missing where Python has no item, or no items.
 Value ItemOf(const Value& object, const Value& key) {
   if (object.Is(Type::kDict)) {
-    if (key.Is(Type::kList) || key.Is(Type::kDict)) return {};  // not hashable
+    if (!IsHashable(key)) return {};
     const Value* value = object.dict().Find(key);
     return value == nullptr ? Value() : *value;
   }
@@ -184,6 +187,9 @@ const MethodEntry* FindMethod(const Value& object, std::string_view name) {
     case Type::kBool:
     case Type::kFloat:
       return name == "is_integer" && object.IsInteger() ? nullptr : FindIn(NumberMethods(), name);
+    case Type::kObject:
+      return object.As<Range>() != nullptr && name != "copy" ? FindIn(SequenceMethods(), name)
+                                                             : nullptr;
     default:
       return nullptr;
   }

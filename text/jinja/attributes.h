@@ -23,8 +23,8 @@ Value GetAttribute(const Value& object, const Value& name);
 Value GetItem(const Value& object, const Value& key);
 
 // The parts of the list.
-std::span<const MethodEntry> TextMethods();     // str, the half that gives strings and lists
-std::span<const MethodEntry> QueryMethods();    // str, the other half
+std::span<const MethodEntry> TextMethods();   // str, the half that gives strings and lists
+std::span<const MethodEntry> QueryMethods();  // str, the other half
 std::span<const MethodEntry> SequenceMethods();
 std::span<const MethodEntry> DictMethods();
 std::span<const MethodEntry> NumberMethods();

@@ -79,6 +79,11 @@ std::optional<BigInt> BigInt::FromDigits(std::string_view digits, uint32_t base)
   return Make(std::move(limbs), negative);
 }
 
+int64_t BigInt::Bits() const {
+  if (limbs_.empty()) return 0;
+  return static_cast<int64_t>(limbs_.size()) * 32 - __builtin_clz(limbs_.back());
+}
+
 std::optional<int64_t> BigInt::ToInt64() const {
   if (limbs_.size() > 2) return std::nullopt;
   uint64_t magnitude = 0;
@@ -90,10 +95,9 @@ std::optional<int64_t> BigInt::ToInt64() const {
 
 double BigInt::ToDouble() const {
   if (limbs_.empty()) return 0;
+  const auto bits = static_cast<size_t>(Bits());
   // The top 64 bits, the lowest of which also says whether anything below is set: that rounds as
   // the whole number does.
-  const auto top_bits = 32 - static_cast<size_t>(__builtin_clz(limbs_.back()));
-  const size_t bits = (limbs_.size() - 1) * 32 + top_bits;
   const size_t drop = bits > 64 ? bits - 64 : 0;
   uint64_t top = 0;
   bool is_sticky = false;

@@ -25,6 +25,7 @@ class BigInt {
 
   bool IsZero() const { return limbs_.empty(); }
   bool IsNegative() const { return negative_; }
+  int64_t Bits() const;  // of the magnitude; 0 for 0
   std::optional<int64_t> ToInt64() const;
   double ToDouble() const;  // infinite where it is too large
   std::string ToString(uint32_t base = 10) const;

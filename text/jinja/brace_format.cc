@@ -150,7 +150,8 @@ class Formatter {
     if (text.empty()) return ToText(value);
     const FormatSpec spec = ParseFormatSpec(text);
     if (value.IsString()) return FormatText(value.str(), spec);
-    const bool is_float_type = std::string_view("eEfFgG%").find(spec.type) != std::string_view::npos;
+    const bool is_float_type =
+        std::string_view("eEfFgG%").find(spec.type) != std::string_view::npos;
     if (value.Is(Type::kFloat) || (value.IsInteger() && spec.type != '\0' && is_float_type)) {
       return FormatFloat(ToDouble(value), spec);
     }

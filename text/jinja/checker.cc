@@ -187,7 +187,7 @@ class Checker {
   }
 
   void VisitFor(ForStatement& loop, const Frame& frame) {
-    ForEachName(static_cast<Statement&>(loop), [](NameExpr& name) {
+    ForEachName<Statement>(loop, [](NameExpr& name) {
       if (name.use == NameUse::kStore && name.name == "loop") {
         Fail(name.line, "can't assign to special loop variable in a for loop");
       }

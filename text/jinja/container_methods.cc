@@ -1,4 +1,5 @@
-// The methods of lists, tuples, dicts and numbers that change nothing.
+// The methods of lists, tuples, ranges, dicts and numbers that change nothing.
+#include <algorithm>
 #include <cmath>
 
 #include "text/jinja/attributes.h"
@@ -40,7 +41,7 @@ Value Copy(Interpreter&, const Value& self, Arguments& arguments) {
 Value Count(Interpreter&, const Value& self, Arguments& arguments) {
   const Parameters parameters("count", arguments, {""}, 1);
   int64_t count = 0;
-  for (const Value& item : self.items()) {
+  for (const Value& item : ToList(self)) {
     if (item.IsSame(parameters[0]) || Equals(item, parameters[0])) ++count;
   }
   return Value::Int(count);
@@ -48,14 +49,15 @@ Value Count(Interpreter&, const Value& self, Arguments& arguments) {
 
 Value Index(Interpreter&, const Value& self, Arguments& arguments) {
   const Parameters parameters("index", arguments, {"", "", ""}, 1);
-  const auto size = static_cast<int64_t>(self.items().size());
+  const Values items = ToList(self);
+  const auto size = static_cast<int64_t>(items.size());
   const auto bound = [&](size_t i, int64_t otherwise) {
     const int64_t at = parameters.IntOr(i, otherwise);
     return at < 0 ? std::max<int64_t>(at + size, 0) : std::min(at, size);
   };
   const int64_t end = bound(2, size);
   for (int64_t i = bound(1, 0); i < end; ++i) {
-    const Value& item = self.items()[static_cast<size_t>(i)];
+    const Value& item = items[static_cast<size_t>(i)];
     if (item.IsSame(parameters[0]) || Equals(item, parameters[0])) return Value::Int(i);
   }
   Throw(ErrorKind::kValue, "the value is not in the list");

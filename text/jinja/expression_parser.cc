@@ -47,8 +47,7 @@ ExprPtr Parser::ParseConditional() {
     condition->then = std::move(node);
     condition->test = ParseOr();
     if (SkipName("else")) condition->otherwise = ParseExpression();
-    Deepen(*condition,
-           {condition->test.get(), condition->then.get(), condition->otherwise.get()});
+    Deepen(*condition, {condition->test.get(), condition->then.get(), condition->otherwise.get()});
     node = std::move(condition);
   }
   return node;
@@ -131,11 +130,10 @@ ExprPtr Parser::ParseConcat() {
 }
 
 ExprPtr Parser::ParseProduct() {
-  static constexpr std::pair<std::string_view, BinaryOp> kProducts[] = {
-      {"*", BinaryOp::kMul},
-      {"/", BinaryOp::kDiv},
-      {"//", BinaryOp::kFloorDiv},
-      {"%", BinaryOp::kMod}};
+  static constexpr std::pair<std::string_view, BinaryOp> kProducts[] = {{"*", BinaryOp::kMul},
+                                                                        {"/", BinaryOp::kDiv},
+                                                                        {"//", BinaryOp::kFloorDiv},
+                                                                        {"%", BinaryOp::kMod}};
   ExprPtr left = ParsePower();
   while (true) {
     const auto* op = std::find_if(std::begin(kProducts), std::end(kProducts),
@@ -225,7 +223,8 @@ ExprPtr Parser::ParsePrimary(Targets targets) {
 
 bool Parser::AtTupleEnd(Words ends) const {
   if (At(TokenKind::kVariableEnd) || At(TokenKind::kBlockEnd) || AtOp(")")) return true;
-  return std::any_of(ends.begin(), ends.end(), [this](std::string_view end) { return AtName(end); });
+  return std::any_of(ends.begin(), ends.end(),
+                     [this](std::string_view end) { return AtName(end); });
 }
 
 ExprPtr Parser::ParseTupleOf(Words ends, Parentheses parentheses,
@@ -396,8 +395,7 @@ ArgumentExprs Parser::ParseArguments() {
       for (const auto& [other, value] : arguments.keywords) ensure(other != name);
       arguments.keywords.emplace_back(std::move(name), ParseExpression());
     } else {
-      ensure(!arguments.more_positional && !arguments.more_keywords &&
-             arguments.keywords.empty());
+      ensure(!arguments.more_positional && !arguments.more_keywords && arguments.keywords.empty());
       arguments.positional.push_back(ParseExpression());
     }
   }

@@ -41,6 +41,7 @@ Dict BuildDict(Arguments& arguments) {
   Dict dict;
   if (!arguments.positional.empty()) {
     const Value& source = arguments.positional[0];
+    if (source.IsUndefined()) ThrowUndefined(source);
     if (source.Is(Type::kDict)) {
       dict = source.dict();
     } else {
@@ -87,8 +88,7 @@ Value MakeCycler(Interpreter&, Arguments& arguments) {
 
 Value MakeJoiner(Interpreter&, Arguments& arguments) {
   const Parameters parameters("joiner", arguments, {"sep"});
-  return Value::FromObject(
-      std::make_shared<Joiner>(parameters.ValueOr(0, Value::String(", "))));
+  return Value::FromObject(std::make_shared<Joiner>(parameters.ValueOr(0, Value::String(", "))));
 }
 
 Value RaiseException(Interpreter&, Arguments& arguments) {
@@ -141,9 +141,8 @@ Dict MakeGlobals(Clock clock) {
   globals.Set("cycler", FromFunction("cycler", MakeCycler));
   globals.Set("joiner", FromFunction("joiner", MakeJoiner));
   globals.Set("raise_exception", FromFunction("raise_exception", RaiseException));
-  globals.Set("strftime_now",
-              FromFunction("strftime_now", [clock = std::move(clock)](Interpreter&,
-                                                                      Arguments& arguments) {
+  globals.Set("strftime_now", FromFunction("strftime_now", [clock = std::move(clock)](
+                                                               Interpreter&, Arguments& arguments) {
                 const Parameters parameters("strftime_now", arguments, {"format"}, 1);
                 return Value::String(FormatTime(clock(), parameters.Text(0)));
               }));

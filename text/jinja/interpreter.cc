@@ -59,6 +59,13 @@ void Interpreter::Write(const Env& env, std::string_view text) {
   *env.out += text;
 }
 
+void Interpreter::WriteText(const Env& env, const Value& value) {
+  if (!value.IsString()) {
+    Throw(ErrorKind::kType, "a block must give a string, not '{}'", TypeName(value));
+  }
+  Write(env, value.str());
+}
+
 Value Interpreter::Resolve(const std::string& name) const {
   if (const Value* value = context_.Find(name)) return *value;
   if (const Value* value = globals_.Find(name)) return *value;
@@ -161,22 +168,36 @@ Interpreter::Flow Interpreter::RunIf(const IfStatement& statement, const Env& en
   return Run(statement.otherwise, env);
 }
 
+// What a loop's test passes on: the target's value, a tuple where the target is one.
+Value Interpreter::TargetValue(const Expr& target, const Env& env) {
+  if (target.kind == ExprKind::kName) {
+    return env.activation->At(static_cast<const NameExpr&>(target).slot);
+  }
+  Values values;
+  for (const ExprPtr& item : static_cast<const ItemsExpr&>(target).items) {
+    values.push_back(TargetValue(*item, env));
+  }
+  return Value::Tuple(std::move(values));
+}
+
 // The items for which the loop's test holds, each tested when its turn comes.
 Value Interpreter::FilterLoop(const ForStatement& loop, const Env& env, const Value& iterable) {
   Capture(env);
   const auto source = Iterate(iterable);
   const Env inner{std::make_shared<Activation>(env.activation, loop.test_variables), nullptr};
-  return MakeGenerator(iterable, [this, &loop, source, inner,
-                                  is_entered = false](Value* item) mutable {
-    if (!std::exchange(is_entered, true)) Enter(loop.test_scope, inner);
-    while (source->Next(item)) {
-      Step();
-      Assign(*loop.test_target, *item, inner);
-      Value scratch;
-      if (IsTrue(Peek(*loop.test, inner, &scratch))) return true;
-    }
-    return false;
-  });
+  return MakeGenerator(iterable,
+                       [this, &loop, source, inner, is_entered = false](Value* item) mutable {
+                         if (!std::exchange(is_entered, true)) Enter(loop.test_scope, inner);
+                         while (source->Next(item)) {
+                           Step();
+                           Assign(*loop.test_target, *item, inner);
+                           Value scratch;
+                           if (!IsTrue(Peek(*loop.test, inner, &scratch))) continue;
+                           *item = TargetValue(*loop.test_target, inner);
+                           return true;
+                         }
+                         return false;
+                       });
 }
 
 Interpreter::Flow Interpreter::RunFor(const ForStatement& loop, const Env& env,
@@ -189,8 +210,8 @@ Interpreter::Flow Interpreter::RunFor(const ForStatement& loop, const Env& env,
     if (loop.is_recursive) {
       Capture(test_env);
       // The text that a recursive loop makes is returned, not written.
-      recurse = [this, &loop, inner = Env{test_env.activation, nullptr}](
-                    const Value& nested, int nested_depth) {
+      recurse = [this, &loop, inner = Env{test_env.activation, nullptr}](const Value& nested,
+                                                                         int nested_depth) {
         return RunRecursiveLoop(loop, inner, nested, nested_depth);
       };
     }
@@ -236,9 +257,8 @@ Interpreter::Flow Interpreter::RunFilterBlock(const FilterBlockStatement& block,
   std::string text;
   const Flow flow = Run(block.body, {env.activation, &text});
   if (flow != Flow::kNormal) return flow;
-  std::string buffer;
   const Value input = Value::String(std::move(text));
-  Write(env, TextOf(EvalBlockFilter(*block.filter, env, &input), &buffer));
+  WriteText(env, EvalBlockFilter(*block.filter, env, &input));
   Leave(block.scope, env);
   return flow;
 }

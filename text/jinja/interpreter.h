@@ -102,7 +102,9 @@ class Interpreter {
   static void Leave(const Scope& scope, const Env& env);
   void Capture(const Env& env);
   void Write(const Env& env, std::string_view text);
+  void WriteText(const Env& env, const Value& value);  // throws for what is no string
   Value FilterLoop(const ForStatement& loop, const Env& env, const Value& iterable);
+  static Value TargetValue(const Expr& target, const Env& env);
   Value MakeMacro(const Function& function, const Env& env);
   void Bind(const Function& function, Arguments& arguments, const Env& env);
 

@@ -36,7 +36,8 @@ class Builder final : public nlohmann::json_sax<Json> {
     // An integer beyond 64 bits arrives here, too.
     if (literal.find_first_of(".eE") != std::string::npos) return Add(Value::Float(value));
     auto whole = BigInt::FromDigits(literal, 10);
-    if (!whole) return Fail(fmt::format("has an integer of more than {} digits", BigInt::kMaxDigits));
+    if (!whole)
+      return Fail(fmt::format("has an integer of more than {} digits", BigInt::kMaxDigits));
     return Add(Value::Int(*std::move(whole)));
   }
 

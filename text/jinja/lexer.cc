@@ -60,8 +60,9 @@ class Lexer {
   std::string_view Rest() const { return std::string_view(source_).substr(at_); }
 
   void Advance(size_t bytes) {
-    line_ += static_cast<int>(std::count(source_.begin() + static_cast<int64_t>(at_),
-                                         source_.begin() + static_cast<int64_t>(at_ + bytes), '\n'));
+    line_ +=
+        static_cast<int>(std::count(source_.begin() + static_cast<int64_t>(at_),
+                                    source_.begin() + static_cast<int64_t>(at_ + bytes), '\n'));
     at_ += bytes;
     if (bytes > 0) line_starting_ = source_[at_ - 1] == '\n';
   }
@@ -303,9 +304,8 @@ class Lexer {
           if (length > 0) return {length, 8};
           break;
         case 'x':
-          length = with_prefix([](char c) {
-            return IsDigit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-          });
+          length = with_prefix(
+              [](char c) { return IsDigit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); });
           if (length > 0) return {length, 16};
           break;
         default:

@@ -15,9 +15,7 @@ Loop::Loop(const Value& iterable, int depth, Recurse recurse)
       depth0_(depth),
       recurse_(std::move(recurse)) {}
 
-std::string Loop::Description() {
-  return fmt::format("LoopContext {}/{}", index0_ + 1, Length());
-}
+std::string Loop::Description() { return fmt::format("LoopContext {}/{}", index0_ + 1, Length()); }
 
 void Loop::Clear() {
   last_changed_.reset();
@@ -59,7 +57,8 @@ int64_t Loop::Length() {
     length_ = LengthOf(iterable_);
   } else {
     for (Value item; iterator_->Next(&item);) ahead_.push_back(std::move(item));
-    length_ = static_cast<int64_t>(ahead_.size()) + index0_ + 1 + (after_.Is(Type::kMissing) ? 0 : 1);
+    length_ =
+        static_cast<int64_t>(ahead_.size()) + index0_ + 1 + (after_.Is(Type::kMissing) ? 0 : 1);
   }
   return *length_;
 }

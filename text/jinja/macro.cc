@@ -1,9 +1,10 @@
 // Macros, call blocks, and how arguments reach them.
+#include "text/jinja/macro.h"
+
 #include <utility>
 
 #include "text/jinja/error.h"
 #include "text/jinja/interpreter.h"
-#include "text/jinja/macro.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/print.h"
 
@@ -45,13 +46,9 @@ void Interpreter::RunMacro(const MacroStatement& macro, const Env& env) {
 
 void Interpreter::RunCallBlock(const CallBlockStatement& block, const Env& env) {
   const Value caller = MakeMacro(block.function, env);
-  if (block.call == nullptr) {
-    std::string buffer;
-    Write(env, TextOf(Call(caller, {}), &buffer));
-    return;
-  }
-  std::string buffer;
-  Write(env, TextOf(EvalCall(static_cast<const CallExpr&>(*block.call), env, &caller), &buffer));
+  WriteText(env, block.call == nullptr
+                     ? Call(caller, {})
+                     : EvalCall(static_cast<const CallExpr&>(*block.call), env, &caller));
 }
 
 std::string Interpreter::RunFunction(const Function& function,

@@ -131,11 +131,12 @@ Value RoundFilter(Interpreter&, const Value& input, Arguments& arguments) {
   }
   const Value unit = Binary(BinaryOp::kPow, Value::Int(10), precision);
   const Value scaled = Binary(BinaryOp::kMul, input, unit);
-  if (!scaled.IsNumber()) Throw(ErrorKind::kType, "round takes a number, not '{}'", TypeName(input));
+  if (!scaled.IsNumber())
+    Throw(ErrorKind::kType, "round takes a number, not '{}'", TypeName(input));
   Value whole = scaled;
   if (scaled.Is(Type::kFloat)) {
-    whole = Truncated(Value::Float(method == "ceil" ? std::ceil(scaled.real())
-                                                    : std::floor(scaled.real())));
+    whole = Truncated(
+        Value::Float(method == "ceil" ? std::ceil(scaled.real()) : std::floor(scaled.real())));
   }
   return Binary(BinaryOp::kDiv, whole, unit);
 }
@@ -144,7 +145,8 @@ Value Absolute(Interpreter&, const Value& input, Arguments& arguments) {
   const Parameters none("abs", arguments, {});
   if (input.IsUndefined()) ThrowUndefined(input);
   if (input.Is(Type::kFloat)) return Value::Float(std::fabs(input.real()));
-  if (!input.IsInteger()) Throw(ErrorKind::kType, "bad operand type for abs: '{}'", TypeName(input));
+  if (!input.IsInteger())
+    Throw(ErrorKind::kType, "bad operand type for abs: '{}'", TypeName(input));
   const BigInt value = ToBigInt(input);
   return Value::Int(value.IsNegative() ? -value : value);
 }

@@ -205,9 +205,8 @@ std::string FormatFloat(double value, const FormatSpec& spec) {
     if (spec.type == '\0' && is_plain) digits += ".0";
   }
   if (spec.type == 'E' || spec.type == 'F' || spec.type == 'G') digits = ToUpper(digits);
-  const size_t whole = std::isfinite(value) ? std::min(digits.find_first_not_of("0123456789"),
-                                                       digits.size())
-                                            : 0;
+  const size_t whole =
+      std::isfinite(value) ? std::min(digits.find_first_not_of("0123456789"), digits.size()) : 0;
   return AlignNumber(std::signbit(value) && !std::isnan(value), "", digits, whole, spec, 3);
 }
 

@@ -24,12 +24,12 @@ int64_t RangeLength(int64_t start, int64_t stop, int64_t step) {
 // The items of `value` one by one, by their index; the value is kept alive.
 template <typename At>
 std::shared_ptr<Iterator> ByIndex(const Value& value, size_t size, At at) {
-  return std::make_shared<Generator>(
-      DepthAbove(value.Depth()), [value, size, at, next = size_t{0}](Value* item) mutable {
-        if (next == size) return false;
-        *item = at(value, next++);
-        return true;
-      });
+  return std::make_shared<Generator>(DepthAbove(value.Depth()),
+                                     [value, size, at, next = size_t{0}](Value* item) mutable {
+                                       if (next == size) return false;
+                                       *item = at(value, next++);
+                                       return true;
+                                     });
 }
 
 template <typename Transform>
@@ -75,11 +75,7 @@ std::shared_ptr<Iterator> IterateIn(const Value& value, Transform position) {
 }  // namespace
 
 Range::Range(int64_t start, int64_t stop, int64_t step)
-    : Object(1),
-      start_(start),
-      stop_(stop),
-      step_(step),
-      length_(RangeLength(start, stop, step)) {}
+    : Object(1), start_(start), stop_(stop), step_(step), length_(RangeLength(start, stop, step)) {}
 
 Value Range::Slice(int64_t from, int64_t to, int64_t by) const {
   // The range's own indices are small; only its values may be large.

@@ -87,6 +87,15 @@ bool DictsEqual(const Dict& left, const Dict& right) {
   return true;
 }
 
+// As sets, which keys and items are.
+bool ViewsEqual(const DictView& left, const Value& right) {
+  if (static_cast<int64_t>(left.length()) != LengthOf(right)) return false;
+  for (size_t i = 0; i < left.length(); ++i) {
+    if (!Contains(right, left.At(i))) return false;
+  }
+  return true;
+}
+
 [[noreturn]] void ThrowNoOrder(const Value& left, const Value& right) {
   if (left.IsUndefined()) ThrowUndefined(left);
   if (right.IsUndefined()) ThrowUndefined(right);
@@ -156,8 +165,10 @@ Value Binary(BinaryOp op, const Value& left, const Value& right) {
     if (left.IsSequence() && left.type() == right.type()) return Join(left, right);
   }
   if (op == BinaryOp::kMul) {
-    if (IsRepeatable(left) && right.IsInteger()) return Repeat(left, ToIndex(right, "a repetition"));
-    if (IsRepeatable(right) && left.IsInteger()) return Repeat(right, ToIndex(left, "a repetition"));
+    if (IsRepeatable(left) && right.IsInteger())
+      return Repeat(left, ToIndex(right, "a repetition"));
+    if (IsRepeatable(right) && left.IsInteger())
+      return Repeat(right, ToIndex(left, "a repetition"));
   }
   Throw(ErrorKind::kType, "unsupported operand types for {}: '{}' and '{}'", Symbol(op),
         TypeName(left), TypeName(right));
@@ -198,6 +209,12 @@ bool Equals(const Value& left, const Value& right) {
   const auto* left_range = left.As<Range>();
   const auto* right_range = right.As<Range>();
   if (left_range != nullptr && right_range != nullptr) return left_range->Equals(*right_range);
+  const auto* left_view = left.As<DictView>();
+  const auto* right_view = right.As<DictView>();
+  if (left_view != nullptr && right_view != nullptr) {
+    if (left_view->part() == DictView::Part::kValues) return left.IsSame(right);
+    return right_view->part() != DictView::Part::kValues && ViewsEqual(*left_view, right);
+  }
   return left.IsSame(right);
 }
 

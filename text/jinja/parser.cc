@@ -16,8 +16,7 @@ class Nesting {
  public:
   Nesting(int* depth, int line) : depth_(depth) {
     if (++*depth_ > kMaxNesting) {
-      TemplateError error(ErrorKind::kLimit,
-                          fmt::format("nested deeper than {}", kMaxNesting));
+      TemplateError error(ErrorKind::kLimit, fmt::format("nested deeper than {}", kMaxNesting));
       error.SetLine(line);
       throw error;
     }
@@ -157,10 +156,14 @@ StatementPtr Parser::ParseStatement() {
   if (token.kind != TokenKind::kName) Fail(token.line, "tag name expected");
   using ParseFunction = StatementPtr (Parser::*)();
   static constexpr std::pair<std::string_view, ParseFunction> kTags[] = {
-      {"for", &Parser::ParseFor},          {"if", &Parser::ParseIf},
-      {"set", &Parser::ParseSet},          {"with", &Parser::ParseWith},
-      {"macro", &Parser::ParseMacro},      {"call", &Parser::ParseCallBlock},
-      {"filter", &Parser::ParseFilterBlock}, {"print", &Parser::ParsePrint},
+      {"for", &Parser::ParseFor},
+      {"if", &Parser::ParseIf},
+      {"set", &Parser::ParseSet},
+      {"with", &Parser::ParseWith},
+      {"macro", &Parser::ParseMacro},
+      {"call", &Parser::ParseCallBlock},
+      {"filter", &Parser::ParseFilterBlock},
+      {"print", &Parser::ParsePrint},
       {"generation", &Parser::ParseGeneration}};
   for (const auto& [name, parse] : kTags) {
     if (token.text != name) continue;
@@ -321,8 +324,7 @@ std::unique_ptr<NameExpr> Parser::ParseNameTarget(NameUse use) {
 
 ExprPtr Parser::ParseTarget(Words ends, Targets targets) {
   const int line = Current().line;
-  ExprPtr target =
-      ParseTupleOf(ends, Parentheses::kNone, [&] { return ParsePrimary(targets); });
+  ExprPtr target = ParseTupleOf(ends, Parentheses::kNone, [&] { return ParsePrimary(targets); });
   if (!MakeStored(*target, NameUse::kStore)) Fail(line, "can't assign to this expression");
   return target;
 }

@@ -7,7 +7,7 @@
 #include "text/jinja/objects.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/python_text.h"
-#include "text/python_json.h"
+#include "text/python_float.h"
 #include "text/utf8.h"
 
 namespace phalanx::jinja {

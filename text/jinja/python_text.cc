@@ -61,7 +61,7 @@ std::vector<std::string_view> SplitAtSpace(std::string_view text, int64_t most) 
   text.remove_prefix(LeadingSpace(text));
   while (!text.empty()) {
     if (most >= 0 && static_cast<int64_t>(parts.size()) == most) {
-      parts.push_back(Strip(text, Side::kRight));
+      parts.push_back(text);
       break;
     }
     const size_t length = LeadingWord(text);
@@ -77,7 +77,7 @@ std::vector<std::string_view> SplitAtSpaceFromRight(std::string_view text, int64
   text = Strip(text, Side::kRight);
   while (!text.empty()) {
     if (most >= 0 && static_cast<int64_t>(parts.size()) == most) {
-      parts.push_back(Strip(text, Side::kLeft));
+      parts.push_back(text);
       break;
     }
     size_t begin = text.size();
@@ -158,8 +158,8 @@ std::string_view Strip(std::string_view text, Side side,
   return text;
 }
 
-std::vector<std::string_view> Split(std::string_view text, std::optional<std::string_view> separator,
-                                    int64_t most) {
+std::vector<std::string_view> Split(std::string_view text,
+                                    std::optional<std::string_view> separator, int64_t most) {
   if (!separator) return SplitAtSpace(text, most);
   std::vector<std::string_view> parts;
   for (size_t at; most != 0 && (at = text.find(*separator)) != std::string_view::npos; --most) {

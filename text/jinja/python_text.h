@@ -56,8 +56,8 @@ std::string_view Strip(std::string_view text, Side side,
 
 // str.split and rsplit. Without a separator white space separates; the separator is not empty.
 // A negative `most` means no limit.
-std::vector<std::string_view> Split(std::string_view text, std::optional<std::string_view> separator,
-                                    int64_t most);
+std::vector<std::string_view> Split(std::string_view text,
+                                    std::optional<std::string_view> separator, int64_t most);
 std::vector<std::string_view> SplitFromRight(std::string_view text,
                                              std::optional<std::string_view> separator,
                                              int64_t most);

@@ -58,8 +58,8 @@ Value Find(Interpreter&, const Value& self, Arguments& arguments) {
   const Parameters parameters("find", arguments, {"", "", ""}, 1);
   const std::string& part = parameters.Text(0);
   const Window window = WindowOf(self, parameters);
-  const size_t at = direction == Direction::kForward ? window.text.find(part)
-                                                     : window.text.rfind(part);
+  const size_t at =
+      direction == Direction::kForward ? window.text.find(part) : window.text.rfind(part);
   if (at != std::string::npos && window.is_valid) {
     const std::string_view before = std::string_view(window.text).substr(0, at);
     return Value::Int(window.from + static_cast<int64_t>(CountCodePoints(before)));
@@ -125,8 +125,8 @@ Value IsTitleText(Interpreter&, const Value& self, Arguments& arguments) {
 Value IsIdentifier(Interpreter&, const Value& self, Arguments& arguments) {
   const Parameters none("isidentifier", arguments, {});
   const std::u32string points = Decode(self.str());
-  const bool starts_well = !points.empty() && IsWord(points[0]) &&
-                           !IsIn(CharacterClass::kNumeric, points[0]);
+  const bool starts_well =
+      !points.empty() && IsWord(points[0]) && !IsIn(CharacterClass::kNumeric, points[0]);
   return Value::Bool(starts_well && std::all_of(points.begin(), points.end(), IsWord));
 }
 

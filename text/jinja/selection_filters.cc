@@ -105,17 +105,18 @@ class Condition {
 
 template <Keeps keeps, Looks looks>
 Value Select(Interpreter& interpreter, const Value& input, Arguments& arguments) {
-  return MakeGenerator(
-      input, [&interpreter, input, condition = Condition(std::move(arguments), looks),
-              source = std::shared_ptr<Iterator>()](Value* item) mutable {
-        if (!IsTrue(input)) return false;
-        if (source == nullptr) source = Iterate(input);
-        while (source->Next(item)) {
-          interpreter.Step();
-          if (condition.Holds(interpreter, *item) == (keeps == Keeps::kPassing)) return true;
-        }
-        return false;
-      });
+  return MakeGenerator(input,
+                       [&interpreter, input, condition = Condition(std::move(arguments), looks),
+                        source = std::shared_ptr<Iterator>()](Value* item) mutable {
+                         if (!IsTrue(input)) return false;
+                         if (source == nullptr) source = Iterate(input);
+                         while (source->Next(item)) {
+                           interpreter.Step();
+                           if (condition.Holds(interpreter, *item) == (keeps == Keeps::kPassing))
+                             return true;
+                         }
+                         return false;
+                       });
 }
 
 constexpr FilterEntry kFilters[] = {

@@ -187,9 +187,8 @@ Value Extremum(Interpreter& interpreter, const Value& input, Arguments& argument
     interpreter.Step();
     Value key = path.Of(item);
     if (!parameters.IsTrueAt(0)) key = IgnoreCase(key);
-    const bool is_better =
-        best.Is(Type::kMissing) ||
-        (extreme == Extreme::kLeast ? Less(key, best_key) : Less(best_key, key));
+    const bool is_better = best.Is(Type::kMissing) ||
+                           (extreme == Extreme::kLeast ? Less(key, best_key) : Less(best_key, key));
     if (!is_better) continue;
     best = item;
     best_key = std::move(key);
@@ -230,58 +229,58 @@ Value Batch(Interpreter& interpreter, const Value& input, Arguments& arguments) 
   const Parameters parameters("batch", arguments, {"linecount", "fill_with"}, 1);
   const Value count = parameters[0];
   const Value fill = parameters.ValueOr(1, Value::None());
-  return MakeGenerator(input, [&interpreter, input, count, fill,
-                               source = std::shared_ptr<Iterator>(), is_done = false](
-                                  Value* batch) mutable {
-    if (is_done) return false;
-    if (source == nullptr) source = Iterate(input);
-    Values items;
-    const auto is_full = [&] {
-      return Equals(Value::Int(static_cast<int64_t>(items.size())), count);
-    };
-    while (items.empty() || !is_full()) {
-      Value item;
-      if (!source->Next(&item)) {
-        is_done = true;
-        break;
-      }
-      interpreter.Step();
-      items.push_back(std::move(item));
-    }
-    if (items.empty()) return false;
-    if (is_done && !fill.Is(Type::kNone)) {
-      const int64_t size = ToIndex(count, "the size of a batch");
-      if (size > static_cast<int64_t>(kMaxListItems)) Throw(ErrorKind::kLimit, "a batch is too large");
-      while (static_cast<int64_t>(items.size()) < size) items.push_back(fill);
-    }
-    *batch = Value::List(std::move(items));
-    return true;
-  });
+  return MakeGenerator(input,
+                       [&interpreter, input, count, fill, source = std::shared_ptr<Iterator>(),
+                        is_done = false](Value* batch) mutable {
+                         if (is_done) return false;
+                         if (source == nullptr) source = Iterate(input);
+                         Values items;
+                         const auto is_full = [&] {
+                           return Equals(Value::Int(static_cast<int64_t>(items.size())), count);
+                         };
+                         while (items.empty() || !is_full()) {
+                           Value item;
+                           if (!source->Next(&item)) {
+                             is_done = true;
+                             break;
+                           }
+                           interpreter.Step();
+                           items.push_back(std::move(item));
+                         }
+                         if (items.empty()) return false;
+                         if (is_done && !fill.Is(Type::kNone)) {
+                           const int64_t size = ToIndex(count, "the size of a batch");
+                           if (size > static_cast<int64_t>(kMaxListItems))
+                             Throw(ErrorKind::kLimit, "a batch is too large");
+                           while (static_cast<int64_t>(items.size()) < size) items.push_back(fill);
+                         }
+                         *batch = Value::List(std::move(items));
+                         return true;
+                       });
 }
 
 Value SliceFilter(Interpreter& interpreter, const Value& input, Arguments& arguments) {
   const Parameters parameters("slice", arguments, {"slices", "fill_with"}, 1);
   const Value count = parameters[0];
   const Value fill = parameters.ValueOr(1, Value::None());
-  return MakeGenerator(
-      input, [&interpreter, input, count, fill, items = std::optional<Values>(),
-              number = int64_t{0}](Value* slice) mutable {
-        interpreter.Step();
-        if (!items) items = ToList(input);
-        const int64_t slices = ToIndex(count, "the number of slices");
-        if (slices == 0) Throw(ErrorKind::kValue, "division by zero");
-        if (number >= slices) return false;
-        const auto length = static_cast<int64_t>(items->size());
-        const int64_t size = length / slices;
-        const int64_t with_one_more = length % slices;
-        const int64_t start = number * size + std::min(number, with_one_more);
-        const int64_t end = start + size + (number < with_one_more ? 1 : 0);
-        Values part(items->begin() + start, items->begin() + end);
-        if (!fill.Is(Type::kNone) && number >= with_one_more) part.push_back(fill);
-        ++number;
-        *slice = Value::List(std::move(part));
-        return true;
-      });
+  return MakeGenerator(input, [&interpreter, input, count, fill, items = std::optional<Values>(),
+                               number = int64_t{0}](Value* slice) mutable {
+    interpreter.Step();
+    if (!items) items = ToList(input);
+    const int64_t slices = ToIndex(count, "the number of slices");
+    if (slices == 0) Throw(ErrorKind::kValue, "division by zero");
+    if (number >= slices) return false;
+    const auto length = static_cast<int64_t>(items->size());
+    const int64_t size = length / slices;
+    const int64_t with_one_more = length % slices;
+    const int64_t start = number * size + std::min(number, with_one_more);
+    const int64_t end = start + size + (number < with_one_more ? 1 : 0);
+    Values part(items->begin() + start, items->begin() + end);
+    if (!fill.Is(Type::kNone) && number >= with_one_more) part.push_back(fill);
+    ++number;
+    *slice = Value::List(std::move(part));
+    return true;
+  });
 }
 
 Value Default(Interpreter&, const Value& input, Arguments& arguments) {

@@ -1,7 +1,7 @@
 // Which variable a name means. Jinja decides that before it runs anything: each block that is a
 // scope of its own (a loop's body, a macro, ...) lists the names that it stores or loads, and what
-// each one is when the block is entered: the enclosing scope's variable of that name, the context's,
-// or nothing. This is that analysis.
+// each one is when the block is entered: the enclosing scope's variable of that name, the
+// context's, or nothing. This is that analysis.
 #pragma once
 
 #include <map>
@@ -39,9 +39,7 @@ struct Variable {
 class Symbols {
  public:
   Symbols(const Symbols* parent, FunctionScope* function)
-      : parent_(parent),
-        function_(function),
-        level_(parent == nullptr ? 0 : parent->level_ + 1) {}
+      : parent_(parent), function_(function), level_(parent == nullptr ? 0 : parent->level_ + 1) {}
 
   FunctionScope* function() const { return function_; }
 

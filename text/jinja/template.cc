@@ -7,6 +7,7 @@
 #include "text/jinja/error.h"
 #include "text/jinja/interpreter.h"
 #include "text/jinja/parser.h"
+#include "text/jinja/traversal.h"
 #include "text/utf8.h"
 
 namespace phalanx::jinja {
@@ -43,9 +44,20 @@ Status StatusOf(const TemplateError& error) {
   return {code, std::move(message)};
 }
 
+bool IsAttribute(const Expr& node, std::string_view name) {
+  if (node.kind == ExprKind::kGetAttribute) {
+    return static_cast<const AttributeExpr&>(node).name.str() == name;
+  }
+  if (node.kind != ExprKind::kGetItem) return false;
+  const Expr& index = *static_cast<const ItemExpr&>(node).index;
+  if (index.kind != ExprKind::kConst) return false;
+  const Value& key = static_cast<const ConstExpr&>(index).value;
+  return key.IsString() && key.str() == name;
+}
+
 }  // namespace
 
-Template::Template(std::unique_ptr<const Program> program) : program_(std::move(program)) {}
+Template::Template(std::unique_ptr<Program> program) : program_(std::move(program)) {}
 Template::Template(Template&&) noexcept = default;
 Template& Template::operator=(Template&&) noexcept = default;
 Template::~Template() = default;
@@ -55,10 +67,21 @@ StatusOr<Template> Template::Parse(std::string_view source) {
     return InvalidArgumentError("chat_template: is no UTF-8 at byte {}", *at);
   }
   try {
-    return Template(std::make_unique<const Program>(Check(Parser(source).Parse())));
+    return Template(std::make_unique<Program>(Check(Parser(source).Parse())));
   } catch (const TemplateError& error) {
     return StatusOf(error);
   }
+}
+
+bool Template::JoinsToText(std::string_view attribute) const {
+  bool joins = false;
+  ForEachExpr(program_->body, [&](Expr& node) {
+    if (node.kind != ExprKind::kBinary) return;
+    const auto& binary = static_cast<const BinaryExpr&>(node);
+    if (binary.op != BinaryOp::kAdd) return;
+    joins |= IsAttribute(*binary.left, attribute) || IsAttribute(*binary.right, attribute);
+  });
+  return joins;
 }
 
 StatusOr<std::string> Template::Render(const Dict& variables, const RenderOptions& options) const {

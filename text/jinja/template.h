@@ -1,7 +1,7 @@
-// Templates in the Jinja that Hugging Face's chat templates are written in: jinja2 3.1's language in
-// an immutable sandbox, as transformers 5 sets it up (trim_blocks, lstrip_blocks, loop controls, the
-// `generation` tag, its tojson). What renders here renders to the same bytes there, and what fails
-// here fails there, with these exceptions: block, extends, include, import and autoescape are
+// Templates in the Jinja that Hugging Face's chat templates are written in: jinja2 3.1's language
+// in an immutable sandbox, as transformers 5 sets it up (trim_blocks, lstrip_blocks, loop controls,
+// the `generation` tag, its tojson). What renders here renders to the same bytes there, and what
+// fails here fails there, with these exceptions: block, extends, include, import and autoescape are
 // refused, so are the filters filesizeformat, pprint, random, urlize, wordwrap and xmlattr, lipsum,
 // complex numbers and str.encode; the limits below are stricter than Python's.
 #pragma once
@@ -38,10 +38,14 @@ class Template {
   // raises an exception itself, RESOURCE_EXHAUSTED where it goes beyond a limit.
   StatusOr<std::string> Render(const Dict& variables, const RenderOptions& options = {}) const;
 
- private:
-  explicit Template(std::unique_ptr<const Program> program);
+  // Whether it puts an attribute or item of this name together with text by +, which fails for
+  // everything but a string.
+  bool JoinsToText(std::string_view attribute) const;
 
-  std::unique_ptr<const Program> program_;
+ private:
+  explicit Template(std::unique_ptr<Program> program);
+
+  std::unique_ptr<Program> program_;
 };
 
 }  // namespace phalanx::jinja

@@ -37,12 +37,8 @@ bool LeavesRest(const Value& value, int64_t divisor, int64_t rest) {
 bool IsOdd(const Value& value) { return LeavesRest(value, 2, 1); }
 bool IsEven(const Value& value) { return LeavesRest(value, 2, 0); }
 
-bool IsLower(const Value& value) {
-  return HasOnlyCase(ToText(value), CharacterClass::kLowercase);
-}
-bool IsUpper(const Value& value) {
-  return HasOnlyCase(ToText(value), CharacterClass::kUppercase);
-}
+bool IsLower(const Value& value) { return HasOnlyCase(ToText(value), CharacterClass::kLowercase); }
+bool IsUpper(const Value& value) { return HasOnlyCase(ToText(value), CharacterClass::kUppercase); }
 
 bool IsSequence(const Value& value) {
   return value.IsString() || value.IsSequence() || value.Is(Type::kDict) || value.IsUndefined() ||
@@ -58,12 +54,12 @@ bool IsCallable(const Value& value) {
 }
 
 bool IsFilter(const Value& value) {
-  if (value.Is(Type::kList) || value.Is(Type::kDict)) HashOf(value);  // throws, as a lookup would
+  HashOf(value);  // throws, as a lookup would
   return value.IsString() && FindFilter(value.str()) != nullptr;
 }
 
 bool IsTest(const Value& value) {
-  if (value.Is(Type::kList) || value.Is(Type::kDict)) HashOf(value);
+  HashOf(value);
   return value.IsString() && FindTest(value.str()) != nullptr;
 }
 

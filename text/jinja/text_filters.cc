@@ -59,8 +59,7 @@ Value Trim(Interpreter&, const Value& input, Arguments& arguments) {
 Value ReplaceText(Interpreter&, const Value& input, Arguments& arguments) {
   const Parameters parameters("replace", arguments, {"old", "new", "count"}, 2);
   const int64_t count = parameters.HasAndIsNotNone(2) ? parameters.IntOr(2, -1) : -1;
-  return Value::String(
-      Replace(ToText(input), ToText(parameters[0]), ToText(parameters[1]), count));
+  return Value::String(Replace(ToText(input), ToText(parameters[0]), ToText(parameters[1]), count));
 }
 
 Value Center(Interpreter&, const Value& input, Arguments& arguments) {

@@ -61,8 +61,8 @@ Value ReplaceIn(Interpreter&, const Value& self, Arguments& arguments) {
   const Parameters parameters("replace", arguments, {"", "", ""}, 2);
   const std::string& old_part = parameters.Text(0);
   parameters.Text(1);
-  return Like(self, Replace(self.str(), old_part, Escaped(self, parameters[1]),
-                            parameters.IntOr(2, -1)));
+  return Like(self,
+              Replace(self.str(), old_part, Escaped(self, parameters[1]), parameters.IntOr(2, -1)));
 }
 
 Value JoinWith(Interpreter&, const Value& self, Arguments& arguments) {
@@ -98,8 +98,8 @@ Value ZeroFilled(Interpreter&, const Value& self, Arguments& arguments) {
   const int64_t width = ToIndex(parameters[0], "a width");
   const std::string& text = self.str();
   const bool has_sign = !text.empty() && (text[0] == '-' || text[0] == '+');
-  std::string out = Pad(has_sign ? text.substr(1) : text, has_sign ? width - 1 : width, "0",
-                        Align::kRight);
+  std::string out =
+      Pad(has_sign ? text.substr(1) : text, has_sign ? width - 1 : width, "0", Align::kRight);
   return Like(self, has_sign ? text[0] + out : out);
 }
 

@@ -141,10 +141,9 @@ class Writer {
     std::vector<const Dict::Entry*> entries;
     for (const Dict::Entry& entry : dict.entries()) entries.push_back(&entry);
     if (style_.sorts_keys) {
-      std::stable_sort(entries.begin(), entries.end(),
-                       [](const Dict::Entry* a, const Dict::Entry* b) {
-                         return Less(a->key, b->key);
-                       });
+      std::stable_sort(
+          entries.begin(), entries.end(),
+          [](const Dict::Entry* a, const Dict::Entry* b) { return Less(a->key, b->key); });
     }
     out_.push_back('{');
     ++level_;

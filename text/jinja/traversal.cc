@@ -18,10 +18,10 @@ void VisitArguments(const ArgumentExprs& arguments, const ExprVisitor& visit) {
   VisitIf(arguments.more_keywords, visit);
 }
 
-void ForEachNameOf(Function& function, const NameVisitor& visit) {
+void ForEachExprOf(Function& function, const ExprVisitor& visit) {
   for (const auto& parameter : function.parameters) visit(*parameter);
-  for (const ExprPtr& value : function.defaults) ForEachName(*value, visit);
-  ForEachName(function.body, visit);
+  for (const ExprPtr& value : function.defaults) ForEachExpr(*value, visit);
+  ForEachExpr(function.body, visit);
 }
 
 }  // namespace
@@ -107,76 +107,73 @@ void ForEachPart(Expr& node, const ExprVisitor& visit) {
   }
 }
 
-void ForEachName(Expr& node, const NameVisitor& visit) {
-  if (node.kind == ExprKind::kName) {
-    visit(static_cast<NameExpr&>(node));
-  } else {
-    ForEachPart(node, [&](Expr& part) { ForEachName(part, visit); });
-  }
+void ForEachExpr(Expr& node, const ExprVisitor& visit) {
+  visit(node);
+  ForEachPart(node, [&](Expr& part) { ForEachExpr(part, visit); });
 }
 
-void ForEachName(Body& body, const NameVisitor& visit) {
-  for (const StatementPtr& statement : body) ForEachName(*statement, visit);
+void ForEachExpr(Body& body, const ExprVisitor& visit) {
+  for (const StatementPtr& statement : body) ForEachExpr(*statement, visit);
 }
 
-void ForEachName(Statement& node, const NameVisitor& visit) {
+void ForEachExpr(Statement& node, const ExprVisitor& visit) {
   switch (node.kind) {
     case StatementKind::kOutput:
       for (const ExprPtr& item : static_cast<OutputStatement&>(node).items) {
-        ForEachName(*item, visit);
+        ForEachExpr(*item, visit);
       }
       break;
     case StatementKind::kFor: {
       auto& loop = static_cast<ForStatement&>(node);
-      ForEachName(*loop.target, visit);
-      ForEachName(*loop.iterable, visit);
-      ForEachName(loop.body, visit);
-      ForEachName(loop.otherwise, visit);
-      if (loop.test != nullptr) ForEachName(*loop.test, visit);
+      ForEachExpr(*loop.target, visit);
+      ForEachExpr(*loop.iterable, visit);
+      ForEachExpr(loop.body, visit);
+      ForEachExpr(loop.otherwise, visit);
+      if (loop.test != nullptr) ForEachExpr(*loop.test, visit);
       break;
     }
     case StatementKind::kIf: {
       auto& branches = static_cast<IfStatement&>(node);
       for (auto& [test, body] : branches.branches) {
-        ForEachName(*test, visit);
-        ForEachName(body, visit);
+        ForEachExpr(*test, visit);
+        ForEachExpr(body, visit);
       }
-      ForEachName(branches.otherwise, visit);
+      ForEachExpr(branches.otherwise, visit);
       break;
     }
     case StatementKind::kMacro:
-      ForEachNameOf(static_cast<MacroStatement&>(node).function, visit);
+      ForEachExprOf(static_cast<MacroStatement&>(node).function, visit);
       break;
     case StatementKind::kCallBlock: {
       auto& block = static_cast<CallBlockStatement&>(node);
-      if (block.call != nullptr) ForEachName(*block.call, visit);
-      ForEachNameOf(block.function, visit);
+      if (block.call != nullptr) ForEachExpr(*block.call, visit);
+      ForEachExprOf(block.function, visit);
       break;
     }
     case StatementKind::kFilterBlock: {
       auto& block = static_cast<FilterBlockStatement&>(node);
-      ForEachName(block.body, visit);
-      ForEachName(*block.filter, visit);
+      ForEachExpr(block.body, visit);
+      ForEachExpr(*block.filter, visit);
       break;
     }
     case StatementKind::kWith: {
       auto& with = static_cast<WithStatement&>(node);
-      for (auto& [target, value] : with.variables) ForEachName(*target, visit);
-      for (auto& [target, value] : with.variables) ForEachName(*value, visit);
-      ForEachName(with.body, visit);
+      for (auto& [target, value] : with.variables) ForEachExpr(*target, visit);
+      for (auto& [target, value] : with.variables) ForEachExpr(*value, visit);
+      ForEachExpr(with.body, visit);
       break;
     }
     case StatementKind::kAssign: {
       auto& assign = static_cast<AssignStatement&>(node);
-      ForEachName(*assign.target, visit);
-      ForEachName(*assign.value, visit);
+      ForEachExpr(*assign.target, visit);
+      ForEachExpr(*assign.value, visit);
       break;
     }
     case StatementKind::kAssignBlock: {
       auto& assign = static_cast<AssignBlockStatement&>(node);
-      ForEachName(*assign.target, visit);
-      if (assign.filter != nullptr) ForEachName(*assign.filter, visit);
-      ForEachName(assign.body, visit);
+      ForEachExpr(*assign.target, visit);
+      if (assign.filter != nullptr) ForEachExpr(*assign.filter, visit);
+      ForEachExpr(assign.body, visit);
       break;
     }
     case StatementKind::kBreak:

@@ -11,10 +11,19 @@ namespace phalanx::jinja {
 using ExprVisitor = std::function<void(Expr&)>;
 void ForEachPart(Expr& node, const ExprVisitor& visit);
 
-// Every name below, those in nested blocks too, in the order of Jinja's own tree.
+// Every expression below, those in nested blocks too, in the order of Jinja's own tree, each before
+// its parts.
+void ForEachExpr(Expr& node, const ExprVisitor& visit);
+void ForEachExpr(Body& body, const ExprVisitor& visit);
+void ForEachExpr(Statement& statement, const ExprVisitor& visit);
+
+// The names among them.
 using NameVisitor = std::function<void(NameExpr&)>;
-void ForEachName(Expr& node, const NameVisitor& visit);
-void ForEachName(Body& body, const NameVisitor& visit);
-void ForEachName(Statement& statement, const NameVisitor& visit);
+template <typename Node>
+void ForEachName(Node& node, const NameVisitor& visit) {
+  ForEachExpr(node, [&visit](Expr& part) {
+    if (part.kind == ExprKind::kName) visit(static_cast<NameExpr&>(part));
+  });
+}
 
 }  // namespace phalanx::jinja

@@ -5,6 +5,7 @@
 
 #include "text/jinja/big_int.h"
 #include "text/jinja/error.h"
+#include "text/jinja/objects.h"
 #include "text/jinja/operators.h"
 
 namespace phalanx::jinja {
@@ -158,9 +159,8 @@ const Value* Dict::Find(const Value& key) const {
 }
 
 const Value* Dict::Find(std::string_view key) const {
-  const size_t at = Position(HashOf(key), [&](const Value& other) {
-    return other.IsString() && other.str() == key;
-  });
+  const size_t at = Position(
+      HashOf(key), [&](const Value& other) { return other.IsString() && other.str() == key; });
   return at == entries_.size() ? nullptr : &entries_[at].value;
 }
 
@@ -194,7 +194,17 @@ std::string_view TypeName(const Value& value) {
 
 size_t HashOf(std::string_view text) { return std::hash<std::string_view>()(text); }
 
+bool IsHashable(const Value& value) {
+  if (value.Is(Type::kList) || value.Is(Type::kDict)) return false;
+  if (value.Is(Type::kTuple)) {
+    return std::all_of(value.items().begin(), value.items().end(), IsHashable);
+  }
+  const auto* view = value.As<DictView>();
+  return view == nullptr || view->part() == DictView::Part::kValues;
+}
+
 size_t HashOf(const Value& value) {
+  if (!IsHashable(value)) Throw(ErrorKind::kType, "unhashable type: '{}'", TypeName(value));
   switch (value.type()) {
     case Type::kMissing:
     case Type::kUndefined:
@@ -215,8 +225,9 @@ size_t HashOf(const Value& value) {
     }
     case Type::kList:
     case Type::kDict:
-      Throw(ErrorKind::kType, "unhashable type: '{}'", TypeName(value));
+      break;
     case Type::kObject:
+      if (const auto* range = value.As<Range>()) return static_cast<size_t>(range->length());
       return std::hash<const void*>()(&value.object());
   }
   return 0;

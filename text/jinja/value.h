@@ -148,7 +148,7 @@ class Dict {
   void Append(size_t hash, Value key, Value value);
 
   std::vector<Entry> entries_;
-  std::vector<size_t> hashes_;                             // of the keys
+  std::vector<size_t> hashes_;                           // of the keys
   std::unordered_multimap<size_t, uint32_t> positions_;  // by hash, once larger than kSmall
   int depth_ = 1;
 };
@@ -180,6 +180,7 @@ int DepthAbove(int inner);
 
 std::string_view TypeName(const Value& value);  // "str", "int", "Undefined", ...
 
+bool IsHashable(const Value& value);
 // Python's hash; throws for what is not hashable.
 size_t HashOf(const Value& value);
 size_t HashOf(std::string_view text);
