@@ -14,6 +14,7 @@
 #include "client/bench.h"
 #include "client/chat.h"
 #include "client/generate.h"
+#include "client/template.h"
 #include "client/terminal.h"
 #include "client/tokenize.h"
 
@@ -62,6 +63,7 @@ int main(int argc, char** argv) {
   phalanx::AddBench(app, command);
   phalanx::AddTokenize(app, command);
   phalanx::AddDetokenize(app, command);
+  phalanx::AddTemplate(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

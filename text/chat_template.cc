@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "text/chat_rendering.h"
 #include "text/chat_template_files.h"
 #include "text/jinja/json_value.h"
-#include "text/jinja/template.h"
 #include "text/utf8.h"
 
 namespace phalanx {
@@ -109,7 +109,6 @@ StatusOr<Dict> BuildVariables(const ChatRequest& request, const TemplateTokens& 
   }
   variables.Set("messages", Value::List(std::move(messages)));
   variables.Set("tools", tools.empty() ? Value::None() : Value::List(std::move(tools)));
-  variables.Set("documents", Value::None());
   variables.Set("add_generation_prompt",
                 Value::Bool(request.generation_prompt == GenerationPrompt::kAdd));
   return variables;
@@ -117,21 +116,20 @@ StatusOr<Dict> BuildVariables(const ChatRequest& request, const TemplateTokens& 
 
 class JinjaTemplate final : public ChatTemplate {
  public:
-  JinjaTemplate(jinja::Template parsed, TemplateTokens tokens)
-      : parsed_(std::move(parsed)),
+  JinjaTemplate(ConversationTemplate conversation, TemplateTokens tokens)
+      : conversation_(std::move(conversation)),
         tokens_(std::move(tokens)),
-        form_(parsed_.JoinsToText("arguments") ? ArgumentForm::kText : ArgumentForm::kObject) {}
+        form_(conversation_.parsed().JoinsToText("arguments") ? ArgumentForm::kText
+                                                              : ArgumentForm::kObject) {}
 
   StatusOr<std::string> Render(const ChatRequest& request) const override {
     PHALANX_ASSIGN_OR_RETURN(const Dict variables, BuildVariables(request, tokens_, form_));
-    StatusOr<std::string> text = parsed_.Render(variables);
-    if (!text.ok()) return std::move(text).status().WithField("messages");
-    return text;
+    return conversation_.Render(variables);
   }
   std::string_view name() const override { return "jinja"; }
 
  private:
-  jinja::Template parsed_;
+  ConversationTemplate conversation_;
   TemplateTokens tokens_;
   ArgumentForm form_;
 };
@@ -177,7 +175,7 @@ class NamedTemplates final : public ChatTemplate {
 
 std::unique_ptr<ChatTemplate> MakeChatTemplate(const std::string& template_text,
                                                TemplateTokens tokens) {
-  StatusOr<jinja::Template> parsed = jinja::Template::Parse(template_text);
+  StatusOr<ConversationTemplate> parsed = ConversationTemplate::Parse(template_text);
   if (!parsed.ok()) return std::make_unique<UnusableTemplate>(parsed.status());
   return std::make_unique<JinjaTemplate>(*std::move(parsed), std::move(tokens));
 }

@@ -110,13 +110,14 @@ TEST(ChatTemplateTest, ShowsTheTemplateEverythingOfARequest) {
   request.messages[2].name = "f";
   request.generation_prompt = GenerationPrompt::kOmit;
   request.variables = R"({"enable_thinking": false, "messages": 1})";
-  EXPECT_EQ(*chat_template->Render(request),
-            R"([{"role": "user", "content": "Hi"}, )"
-            R"({"role": "assistant", "content": null, "reasoning_content": "hm", "tool_calls": )"
-            R"([{"id": "id1", "type": "function", "function": )"
-            R"({"name": "f", "arguments": {"n": 100.0, "a": []}}}]}, )"
-            R"({"role": "tool", "content": "42", "name": "f", "tool_call_id": "id1"}] )"
-            R"([{"type": "function", "function": {"name": "f"}}] False None False </s>)");
+  EXPECT_EQ(
+      *chat_template->Render(request),
+      R"([{"role": "user", "content": "Hi"}, )"
+      R"({"thinking": "hm", "role": "assistant", "content": null, "reasoning_content": "hm", "tool_calls": )"
+      R"([{"id": "id1", "type": "function", "function": )"
+      R"({"name": "f", "arguments": {"n": 100.0, "a": []}}}]}, )"
+      R"({"role": "tool", "content": "42", "name": "f", "tool_call_id": "id1"}] )"
+      R"([{"type": "function", "function": {"name": "f"}}] False None False </s>)");
   request = OneQuestion();
   EXPECT_THAT(*chat_template->Render(request), HasSubstr("null True None  </s>"));
 }
