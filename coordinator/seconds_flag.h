@@ -1,0 +1,13 @@
+// A duration on the command line, in seconds.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <string>
+
+namespace phalanx {
+
+CLI::Option* AddSeconds(CLI::App* app, const std::string& flag, std::chrono::milliseconds* value,
+                        const std::string& help);
+
+}  // namespace phalanx
