@@ -127,6 +127,9 @@ struct ItemExpr final : Expr {
 struct SliceExpr final : Expr {
   explicit SliceExpr(int line) : Expr(ExprKind::kSlice, line) {}
   ExprPtr object, start, stop, step;  // all but `object` may be null
+  // From the checker: what cannot be sliced gives an undefined value instead of an error, as it
+  // does where Jinja computes a constant expression in advance.
+  bool is_lenient = false;
 };
 
 struct ArgumentExprs {

@@ -35,6 +35,40 @@ std::set<std::string> LoadedIn(Body& body, std::initializer_list<std::string> na
   return loaded;
 }
 
+// Whether Jinja computes it before the template runs.
+bool IsConstant(Expr& node) {
+  switch (node.kind) {
+    case ExprKind::kName:
+    case ExprKind::kNamespaceRef:
+    case ExprKind::kCall:
+      return false;
+    case ExprKind::kFilter: {
+      const auto& filter = static_cast<const FilterExpr&>(node);
+      for (const FilterEntry& entry : SelectionFilters()) {
+        if (entry.name == filter.name) return false;
+      }
+      if (filter.input == nullptr) return false;
+      break;
+    }
+    default:
+      break;
+  }
+  bool is_constant = true;
+  ForEachPart(node, [&](Expr& part) { is_constant = is_constant && IsConstant(part); });
+  return is_constant;
+}
+
+void MakeSlicesLenient(Expr& node) {
+  ForEachExpr(node, [](Expr& part) {
+    if (part.kind == ExprKind::kSlice) static_cast<SliceExpr&>(part).is_lenient = true;
+  });
+}
+
+// Whether Jinja computes such an expression in advance also where it is not all of an output.
+bool IsFolded(ExprKind kind) {
+  return kind != ExprKind::kTuple && kind != ExprKind::kList && kind != ExprKind::kDict;
+}
+
 // Where statements stand.
 struct Frame {
   const Symbols* symbols;
@@ -103,13 +137,21 @@ class Checker {
     }
     Frame inner = frame;
     if (node.kind == ExprKind::kConditional) inner.is_conditional = true;
-    ForEachPart(node, [&](Expr& part) { Visit(part, inner); });
+    ForEachPart(node, [&](Expr& part) {
+      if (part.kind == ExprKind::kSlice && IsFolded(node.kind) && IsConstant(node)) {
+        static_cast<SliceExpr&>(part).is_lenient = true;
+      }
+      Visit(part, inner);
+    });
   }
 
   void Visit(Statement& node, const Frame& frame) {
     switch (node.kind) {
       case StatementKind::kOutput:
-        for (const ExprPtr& item : static_cast<OutputStatement&>(node).items) Visit(*item, frame);
+        for (const ExprPtr& item : static_cast<OutputStatement&>(node).items) {
+          Visit(*item, frame);
+          if (IsConstant(*item)) MakeSlicesLenient(*item);
+        }
         break;
       case StatementKind::kFor:
         VisitFor(static_cast<ForStatement&>(node), frame);

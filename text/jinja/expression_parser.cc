@@ -31,10 +31,12 @@ ExprPtr Parser::BinaryOf(ExprKind kind, BinaryOp op, int line, ExprPtr left, Exp
   return node;
 }
 
+void Parser::CountNesting() {
+  if (++nesting_ > kMaxNesting) FailLimit(Current().line, kMaxNesting);
+}
+
 ExprPtr Parser::ParseExpression(Conditions conditions) {
-  if (++nesting_ > kMaxNesting) {
-    Fail(Current().line, fmt::format("nested deeper than {}", kMaxNesting));
-  }
+  CountNesting();
   ExprPtr node = conditions == Conditions::kAllow ? ParseConditional() : ParseOr();
   --nesting_;
   return node;
@@ -156,9 +158,7 @@ ExprPtr Parser::ParsePower() {
 }
 
 ExprPtr Parser::ParseUnary(Filters filters) {
-  if (++nesting_ > kMaxNesting) {
-    Fail(Current().line, fmt::format("nested deeper than {}", kMaxNesting));
-  }
+  CountNesting();
   ExprPtr node;
   if (AtOp("-") || AtOp("+")) {
     const Token& token = Next();

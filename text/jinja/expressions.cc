@@ -179,7 +179,13 @@ Value Interpreter::EvalSlice(const SliceExpr& node, const Env& env) {
   };
   const Value start = part(node.start);
   const Value stop = part(node.stop);
-  Value result = Slice(object, start, stop, part(node.step));
+  const Value step = part(node.step);
+  const bool can_be_sliced = object.IsString() || object.IsSequence() || object.IsUndefined() ||
+                             object.As<Range>() != nullptr;
+  if (node.is_lenient && !can_be_sliced) {
+    return Value::Undefined(fmt::format("'{}' object cannot be sliced", TypeName(object)));
+  }
+  Value result = Slice(object, start, stop, step);
   Charge(result);
   return result;
 }

@@ -11,24 +11,6 @@
 namespace phalanx::jinja {
 namespace {
 
-// Counts how deep the parser is inside itself.
-class Nesting {
- public:
-  Nesting(int* depth, int line) : depth_(depth) {
-    if (++*depth_ > kMaxNesting) {
-      TemplateError error(ErrorKind::kLimit, fmt::format("nested deeper than {}", kMaxNesting));
-      error.SetLine(line);
-      throw error;
-    }
-  }
-  ~Nesting() { --*depth_; }
-  Nesting(const Nesting&) = delete;
-  Nesting& operator=(const Nesting&) = delete;
-
- private:
-  int* depth_;
-};
-
 bool IsIn(const std::string& name, std::initializer_list<std::string_view> names) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -102,10 +84,16 @@ void Parser::Fail(int line, std::string message) {
   throw error;
 }
 
+void Parser::FailLimit(int line, int limit) {
+  TemplateError error(ErrorKind::kLimit, fmt::format("nested deeper than {}", limit));
+  error.SetLine(line);
+  throw error;
+}
+
 Body Parser::Parse() { return ParseBody({}); }
 
 Body Parser::ParseBody(Words ends) {
-  const Nesting nesting(&nesting_, Current().line);
+  CountNesting();
   Body body;
   OutputStatement* output = nullptr;
   const auto add = [&](int line, ExprPtr item) {
@@ -126,16 +114,17 @@ Body Parser::ParseBody(Words ends) {
     } else {
       output = nullptr;
       const Token& tag = Current();
-      if (tag.kind == TokenKind::kName && IsIn(tag.text, ends)) return body;
+      if (tag.kind == TokenKind::kName && IsIn(tag.text, ends)) break;
       body.push_back(ParseStatement());
       ExpectKind(TokenKind::kBlockEnd, "end of statement block");
     }
   }
-  if (ends.size() > 0) {
+  if (At(TokenKind::kEnd) && ends.size() > 0) {
     Fail(Current().line,
          fmt::format("unexpected end of template: {{% {} %}} is not closed, expected {}",
                      tags_.back(), fmt::join(ends, " or ")));
   }
+  --nesting_;
   return body;
 }
 
@@ -333,9 +322,7 @@ void Parser::Deepen(Expr& parent, std::initializer_list<const Expr*> children) {
   for (const Expr* child : children) {
     if (child != nullptr) parent.depth = std::max(parent.depth, child->depth + 1);
   }
-  if (parent.depth > kMaxExpressionDepth) {
-    Fail(parent.line, fmt::format("an expression is nested deeper than {}", kMaxExpressionDepth));
-  }
+  if (parent.depth > kMaxExpressionDepth) FailLimit(parent.line, kMaxExpressionDepth);
 }
 
 void Parser::Deepen(Expr& parent, const ArgumentExprs& arguments) {

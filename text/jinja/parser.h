@@ -45,6 +45,8 @@ class Parser {
   const Token& ExpectKind(TokenKind kind, std::string_view what);
   [[noreturn]] void FailExpected(std::string_view what) const;
   [[noreturn]] static void Fail(int line, std::string message);
+  [[noreturn]] static void FailLimit(int line, int limit);
+  void CountNesting();
   static void Deepen(Expr& parent, std::initializer_list<const Expr*> children);
   static void Deepen(Expr& parent, const ArgumentExprs& arguments);
 
