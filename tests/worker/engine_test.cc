@@ -7,11 +7,10 @@
 
 #include <algorithm>
 #include <functional>
-#include <map>
 #include <random>
+#include <span>
 
-#include "kernels/backend_factory.h"
-#include "tests/worker/rank_threads.h"
+#include "tests/worker/engine_ranks.h"
 
 namespace phalanx {
 namespace {
@@ -22,83 +21,32 @@ constexpr const char* kConfig = R"({"architectures": ["Qwen2ForCausalLM"], "mode
   "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": true,
   "torch_dtype": "bfloat16", "eos_token_id": 499})";
 
-struct Answer {
-  std::vector<int32_t> tokens;
-  std::vector<float> logprobs;
-  std::vector<float> prompt;
-  int32_t cached_tokens = 0;
-  Status status;
-};
-
 struct Scenario {
   int ranks = 1;
   int32_t max_num_tokens = 64;
   int64_t num_blocks = 200;
-  int32_t max_num_seqs = 16;
   PrefixCaching prefix_caching = PrefixCaching::kOff;
 };
 
 struct Outcome {
-  std::map<uint64_t, Answer> answers;
+  Answers answers;
   SchedulerStats stats;
 };
 
 // Rank 0's side; the engine is shut down at the end.
-using Leader = std::function<void(Engine&, Outcome&)>;
-
-void StepOnce(Engine& engine, Outcome& outcome) {
-  const auto outputs = engine.Step();
-  ASSERT_TRUE(outputs.ok()) << outputs.status();
-  for (const EngineOutput& output : *outputs) {
-    Answer& answer = outcome.answers[output.token.request];
-    answer.status = output.status;
-    if (!output.status.ok()) continue;
-    EXPECT_EQ(output.token.index, static_cast<int32_t>(answer.tokens.size()));
-    answer.tokens.push_back(output.token.token_id);
-    answer.logprobs.push_back(output.logprobs.logprob);
-    for (const TokenLogprobs& prompt : output.prompt) answer.prompt.push_back(prompt.logprob);
-    if (output.token.index == 0) answer.cached_tokens = output.token.cached_tokens;
-  }
-}
-
-void Finish(Engine& engine, Outcome& outcome) {
-  while (engine.HasWork() && !::testing::Test::HasFatalFailure()) StepOnce(engine, outcome);
-}
+using Leader = std::function<void(Engine&, Answers&)>;
 
 Outcome RunGroup(const Scenario& scenario, const Leader& leader) {
   Outcome outcome;
-  const Qwen2Config config = std::move(ParseConfig(kConfig, "config.json")).value();
-  OnEveryRank(scenario.ranks, [&](Communicator& communicator) {
-    const auto backend = std::move(CreateBackend({.device = "cpu", .num_threads = 1})).value();
-    EngineOptions options;
-    PlanLimits& limits = options.scheduler.limits;
-    limits = {.max_num_seqs = scenario.max_num_seqs,
-              .max_num_tokens = scenario.max_num_tokens,
-              .max_model_len = 512,
-              .vocab_size = 500,
-              .block_size = 16,
-              .num_blocks = scenario.num_blocks};
-    options.scheduler.prefix_caching = scenario.prefix_caching;
-    ModelOptions model_options;
-    model_options.load_format = LoadFormat::kDummy;
-    model_options.max_num_tokens = scenario.max_num_tokens;
-    model_options.load_threads = 1;
-    auto model = Qwen2Model::Load("", config, model_options, *backend, communicator);
-    ASSERT_TRUE(model.ok()) << model.status();
-    ASSERT_TRUE(
-        (*model)
-            ->CreateKvCache((*model)->KvSpec(limits.num_blocks, limits.block_size, DType::kF32))
-            .ok());
-    const auto engine = Engine::Create(options, **model, *backend, communicator);
-    if (communicator.rank() != 0) {
-      EXPECT_TRUE(engine->Follow().ok());
-      return;
-    }
-    leader(*engine, outcome);
-    outcome.stats = engine->stats();
-    EXPECT_TRUE(engine->Heartbeat().ok());
-    EXPECT_TRUE(engine->Shutdown().ok());
-  });
+  const EngineModel model = {.config = std::move(ParseConfig(kConfig, "config.json")).value(),
+                             .ranks = scenario.ranks};
+  RunEngines(model, {{.max_num_tokens = scenario.max_num_tokens,
+                      .num_blocks = scenario.num_blocks,
+                      .prefix_caching = scenario.prefix_caching,
+                      .leader = [&](Engine& engine) {
+                        leader(engine, outcome.answers);
+                        outcome.stats = engine.stats();
+                      }}});
   return outcome;
 }
 
@@ -125,20 +73,20 @@ EngineRequest MakeRequest(uint64_t id) {
 constexpr uint64_t kRequests = 8;
 
 Outcome AllTogether(const Scenario& scenario) {
-  return RunGroup(scenario, [](Engine& engine, Outcome& outcome) {
+  return RunGroup(scenario, [](Engine& engine, Answers& answers) {
     for (uint64_t id = 1; id <= kRequests; ++id) {
       ASSERT_TRUE(engine.Submit(MakeRequest(id)).ok());
-      if (id % 3 == 0) StepOnce(engine, outcome);
+      if (id % 3 == 0) StepOnce(engine, answers);
     }
-    Finish(engine, outcome);
+    Finish(engine, answers);
   });
 }
 
 Outcome OneByOne(const Scenario& scenario) {
-  return RunGroup(scenario, [](Engine& engine, Outcome& outcome) {
+  return RunGroup(scenario, [](Engine& engine, Answers& answers) {
     for (uint64_t id = 1; id <= kRequests; ++id) {
       ASSERT_TRUE(engine.Submit(MakeRequest(id)).ok());
-      Finish(engine, outcome);
+      Finish(engine, answers);
     }
   });
 }
@@ -178,16 +126,16 @@ TEST_P(EngineOverRanks, PreemptionChangesNothing) {
 TEST_P(EngineOverRanks, PrefixHitsChangeNothing) {
   const Outcome cold = OneByOne({.ranks = GetParam()});
   const Outcome warm = RunGroup({.ranks = GetParam(), .prefix_caching = PrefixCaching::kOn},
-                                [](Engine& engine, Outcome& outcome) {
+                                [](Engine& engine, Answers& answers) {
                                   for (uint64_t id = 1; id <= kRequests; ++id) {
                                     ASSERT_TRUE(engine.Submit(MakeRequest(id)).ok());
-                                    Finish(engine, outcome);
+                                    Finish(engine, answers);
                                   }
-                                  outcome.answers.clear();
+                                  answers.clear();
                                   for (uint64_t id = 1; id <= kRequests; ++id) {
                                     ASSERT_TRUE(engine.Submit(MakeRequest(id)).ok());
                                   }
-                                  Finish(engine, outcome);
+                                  Finish(engine, answers);
                                 });
   int32_t cached = 0;
   for (const auto& [id, answer] : warm.answers) cached += answer.cached_tokens;
@@ -197,39 +145,32 @@ TEST_P(EngineOverRanks, PrefixHitsChangeNothing) {
 
 TEST_P(EngineOverRanks, ReplayedOutputContinues) {
   const Outcome whole = OneByOne({.ranks = GetParam()});
-  RunGroup({.ranks = GetParam()}, [&](Engine& engine, Outcome&) {
+  RunGroup({.ranks = GetParam()}, [&](Engine& engine, Answers&) {
     for (uint64_t id = 1; id <= kRequests; ++id) {
       const Answer& want = whole.answers.at(id);
       EngineRequest request = MakeRequest(id);
       request.emitted_ids.assign(want.tokens.begin(), want.tokens.begin() + 17);
       ASSERT_TRUE(engine.Submit(std::move(request)).ok());
-      std::vector<int32_t> tokens;
-      std::vector<float> logprobs;
-      while (engine.HasWork()) {
-        const auto outputs = engine.Step();
-        ASSERT_TRUE(outputs.ok());
-        for (const EngineOutput& output : *outputs) {
-          tokens.push_back(output.token.token_id);
-          logprobs.push_back(output.logprobs.logprob);
-        }
-      }
-      EXPECT_EQ(tokens, std::vector<int32_t>(want.tokens.begin() + 17, want.tokens.end()));
-      EXPECT_EQ(logprobs, std::vector<float>(want.logprobs.begin() + 17, want.logprobs.end()));
+      Answers rest;
+      Finish(engine, rest);
+      const Answer& got = rest.at(id);
+      EXPECT_TRUE(std::ranges::equal(got.tokens, std::span(want.tokens).subspan(17)));
+      EXPECT_TRUE(std::ranges::equal(got.logprobs, std::span(want.logprobs).subspan(17)));
     }
   });
 }
 
 TEST(EngineTest, CancelledRequestsLeaveTheOthersAlone) {
   const Outcome all = AllTogether({.ranks = 2});
-  const Outcome some = RunGroup({.ranks = 2}, [](Engine& engine, Outcome& outcome) {
+  const Outcome some = RunGroup({.ranks = 2}, [](Engine& engine, Answers& answers) {
     for (uint64_t id = 1; id <= kRequests; ++id) ASSERT_TRUE(engine.Submit(MakeRequest(id)).ok());
-    for (int i = 0; i < 20; ++i) StepOnce(engine, outcome);
+    for (int i = 0; i < 20; ++i) StepOnce(engine, answers);
     EXPECT_TRUE(engine.Cancel(2));
     EXPECT_FALSE(engine.Cancel(2));
     EXPECT_FALSE(engine.Cancel(77));
-    const size_t before = outcome.answers[2].tokens.size();
-    Finish(engine, outcome);
-    EXPECT_EQ(outcome.answers[2].tokens.size(), before);
+    const size_t before = answers[2].tokens.size();
+    Finish(engine, answers);
+    EXPECT_EQ(answers[2].tokens.size(), before);
   });
   for (const auto& [id, answer] : some.answers) {
     if (id != 2) {
@@ -239,7 +180,7 @@ TEST(EngineTest, CancelledRequestsLeaveTheOthersAlone) {
 }
 
 TEST(EngineTest, WhatCanNeverRunIsRefusedByField) {
-  RunGroup({.ranks = 1, .num_blocks = 4}, [](Engine& engine, Outcome&) {
+  RunGroup({.ranks = 1, .num_blocks = 4}, [](Engine& engine, Answers&) {
     EngineRequest request = MakeRequest(1);
     request.prompt_ids = {1, 2, 3};
     request.params.max_tokens = 4000;
