@@ -2,72 +2,54 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <limits>
-#include <type_traits>
+#include <optional>
+#include <span>
+#include <vector>
 
 #include "kernels/base/check.h"
+#include "worker/candidate_exchange.h"
+#include "worker/sampling_step.h"
 #include "worker/slot_state.h"
 #include "worker/token_filter.h"
 
 namespace phalanx {
 namespace {
 
-// What one rank tells the others about one task, besides its candidates.
-struct TaskRecord {
-  double sum_exp = 0.0;
-  double gumbel_score = 0.0;
-  int64_t num_nan = 0;
-  float max = 0.0F;
-  float target_logit = 0.0F;  // prompt rows: of the token that follows, from the rank that holds it
-  TokenCandidate gumbel{};
-  int32_t padding = 0;
-};
-static_assert(std::is_trivially_copyable_v<TaskRecord> && sizeof(TaskRecord) % 8 == 0);
-static_assert(std::is_trivially_copyable_v<TokenCandidate>);
-
-enum class Method : uint8_t { kGreedy, kGumbel, kFiltered };
-
-Method MethodOf(const SamplingParams& params) {
-  if (IsGreedy(params)) return Method::kGreedy;
-  return params.top_k > 0 || params.top_p < 1.0F ? Method::kFiltered : Method::kGumbel;
+std::vector<Range> VocabularyShards(int64_t vocab_size, int num_ranks) {
+  std::vector<Range> shards;
+  for (int rank = 0; rank < num_ranks; ++rank) {
+    shards.push_back(SplitRange(vocab_size, kShardUnit, rank, num_ranks));
+  }
+  return shards;
 }
 
-struct SampledRow {
-  size_t result = 0;  // index into the results
-  int64_t row = 0;    // of the logits
-  SlotState* slot = nullptr;
-  Method method = Method::kGreedy;
-  size_t raw_task = 0;  // valid where logprobs are wanted
-  size_t task = 0;
-  bool adjusted = false;
-  std::vector<RawLogit> overwritten;  // where adjusted
+Status NotFinite() { return InternalError("the model produced logits that are not finite"); }
 
-  bool WantsLogprobs() const { return slot->params().logprobs >= 0; }
-};
-
-struct PromptRow {
-  size_t result = 0;
-  int64_t row = 0;
-  const SlotState* slot = nullptr;
-  int32_t target = 0;  // the prompt token that follows
-  size_t task = 0;
-};
+Status NoTokenLeft() {
+  return InvalidArgumentError(
+             "allowed_token_ids: bad_words, min_tokens and logit_bias leave no token to choose")
+      .WithField("allowed_token_ids");
+}
 
 class ShardedSampler final : public Sampler {
  public:
   ShardedSampler(const SamplerOptions& options, const ShardSpec& shard, Backend& backend,
                  Communicator& communicator)
-      : options_(options), vocab_(shard.vocab), backend_(backend), communicator_(communicator) {
+      : vocab_(shard.vocab),
+        backend_(backend),
+        communicator_(communicator),
+        shards_(VocabularyShards(options.vocab_size, shard.size)),
+        slots_(static_cast<size_t>(options.max_num_seqs)),
+        step_({.vocab_size = options.vocab_size, .top_p_candidates = options.top_p_candidates}),
+        exchange_(shards_, communicator),
+        row_gather_(shards_, communicator) {
     PHALANX_CHECK_EQ(shard.size, communicator.size());
-    slots_.resize(static_cast<size_t>(options.max_num_seqs));
-    for (int rank = 0; rank < shard.size; ++rank) {
-      shards_.push_back(SplitRange(options.vocab_size, kShardUnit, rank, shard.size));
-    }
     PHALANX_CHECK(shards_[static_cast<size_t>(shard.rank)] == vocab_);
   }
 
-  void InitSlot(const SlotInit& init) override { Slot(init.slot).Init(init); }
+  void InitSlot(const SlotInit& init) override {
+    slots_[static_cast<size_t>(init.slot)].Init(init);
+  }
   int32_t LastSample(int32_t slot) const override {
     return slots_[static_cast<size_t>(slot)].last_sample();
   }
@@ -75,142 +57,62 @@ class ShardedSampler final : public Sampler {
                                              const TensorView& logits) override;
 
  private:
-  SlotState& Slot(int32_t slot) { return slots_[static_cast<size_t>(slot)]; }
   size_t NumShards() const { return shards_.size(); }
+  std::span<float> Row(const TensorView& logits, int64_t row) const {
+    return {logits.row<float>(row), static_cast<size_t>(vocab_.size())};
+  }
 
-  void Lay(const StepPlan& plan, std::vector<SampleResult>& results);
-  size_t AddTask(const CandidateTask& task);
-  void AddSampledTask(SampledRow& row);
+  // Everything that happens on this shard alone, and the one exchange.
+  Status SelectAndExchange(const TensorView& logits);
   void Select(const TensorView& logits, size_t first_task, size_t num_tasks);
   Status RaiseMinLogits(const TensorView& logits);
-  Status Exchange(const TensorView& logits);
+  void FillExchange(const TensorView& logits);
   TokenCandidate WithRaw(const SampledRow& row, const Candidate& candidate) const;
 
-  const TaskRecord& Record(size_t shard, size_t task) const;
-  // Fills lists_ with the task's candidates of all shards.
-  void Lists(size_t task);
-  TotalMass Mass(size_t task, double inv_temperature);
-  int64_t NumNan(size_t task) const;
-
-  Status Choose(SampledRow& row, const TensorView& logits, TokenCandidate& chosen);
-  Status GatherFullRow(const SampledRow& row, const TensorView& logits);
+  // Everything that happens after it, the same on every rank.
+  // Not OK: its request fails.
+  Status FinishPromptRow(const PromptRow& row, SampleResult& result);
+  bool HasNan(const SampledRow& row) const;
+  StatusOr<TokenCandidate> Choose(const SampledRow& row, const TensorView& logits);
+  TokenCandidate ChooseOfShards(const SampledRow& row) const;
+  StatusOr<std::span<const TokenCandidate>> GatherRow(const SampledRow& row,
+                                                      const TensorView& logits);
   TokenLogprobs Logprobs(size_t raw_task, int32_t token_id, float raw_logit, int32_t num_top);
 
-  SamplerOptions options_;
-  Range vocab_;
+  const Range vocab_;
   Backend& backend_;
   Communicator& communicator_;
-  std::vector<Range> shards_;
+  const std::vector<Range> shards_;
   std::vector<SlotState> slots_;
 
   // One step's working set; capacity is kept between steps.
-  std::vector<SampledRow> sampled_;
-  std::vector<PromptRow> prompt_;
-  std::vector<CandidateTask> tasks_;
-  std::vector<size_t> first_candidate_;  // per task, its first entry among a shard's candidates
-  size_t num_candidates_ = 0;            // of all tasks
-  size_t num_raw_tasks_ = 0;
-  std::vector<CandidateResult> local_;
+  SamplingStep step_;
+  CandidateExchange exchange_;
+  RowGather row_gather_;
+  std::vector<CandidateResult> local_;  // per task
   std::vector<CandidateTask> max_tasks_;
   std::vector<CandidateResult> max_results_;
   std::vector<float> max_send_, max_recv_;
-  std::vector<std::byte> send_, recv_;
-  std::vector<CandidateList> lists_;
-  std::vector<ShardMass> masses_;
   std::vector<TokenCandidate> kept_;
-  std::vector<float> row_send_, row_recv_;
-  std::vector<TokenCandidate> full_row_;
+  std::vector<float> raw_row_;
 };
 
-size_t ShardedSampler::AddTask(const CandidateTask& task) {
-  tasks_.push_back(task);
-  first_candidate_.push_back(num_candidates_);
-  num_candidates_ += static_cast<size_t>(task.top_k);
-  return tasks_.size() - 1;
-}
-
-void ShardedSampler::AddSampledTask(SampledRow& row) {
-  const SamplingParams& params = row.slot->params();
-  CandidateTask task{.row = row.row};
-  switch (row.method) {
-    case Method::kGreedy:
-      if (row.WantsLogprobs() && !row.adjusted) {
-        row.task = row.raw_task;
-        return;
-      }
-      task.top_k = 1;
-      break;
-    case Method::kGumbel:
-      task.gumbel = CandidateTask::Gumbel::kWanted;
-      task.inv_temperature = InvTemperature(params);
-      break;
-    case Method::kFiltered:
-      task.top_k = params.top_k > 0 ? params.top_k : options_.top_p_candidates;
-      task.top_k = static_cast<int32_t>(std::min<int64_t>(task.top_k, options_.vocab_size));
-      task.inv_temperature = InvTemperature(params);
-      break;
-  }
-  task.seed = params.seed;
-  task.choice = params.choice;
-  task.index = static_cast<uint32_t>(row.slot->output_index());
-  row.task = AddTask(task);
-}
-
-// Which rows are sampled, which are prompt rows, and the tasks of both: those on raw logits first.
-void ShardedSampler::Lay(const StepPlan& plan, std::vector<SampleResult>& results) {
-  prompt_.clear();
-  tasks_.clear();
-  first_candidate_.clear();
-  num_candidates_ = 0;
-  size_t num_sampled = 0;
-  int64_t row = 0;
-  for (const SequenceWork& work : plan.work) {
-    if (work.logit_offsets.empty()) continue;
-    SlotState& slot = Slot(work.slot);
-    const size_t result = results.size();
-    results.emplace_back().slot = work.slot;
-    for (size_t i = 0; i < work.logit_offsets.size(); ++i, ++row) {
-      const bool last = i + 1 == work.logit_offsets.size();
-      if (last && work.sample == SequenceWork::Sample::kLast) {
-        if (sampled_.size() == num_sampled) sampled_.emplace_back();
-        SampledRow& sampled = sampled_[num_sampled++];
-        sampled.result = result;
-        sampled.row = row;
-        sampled.slot = &slot;
-        sampled.method = MethodOf(slot.params());
-        sampled.adjusted = slot.HasAdjustments();
-        if (sampled.WantsLogprobs())
-          sampled.raw_task = AddTask({.row = row, .top_k = kMaxLogprobs});
-        continue;
-      }
-      const auto next =
-          static_cast<size_t>(int64_t{work.start_position} + work.logit_offsets[i] + 1);
-      if (next >= slot.prompt_ids().size()) continue;
-      prompt_.push_back({.result = result,
-                         .row = row,
-                         .slot = &slot,
-                         .target = slot.prompt_ids()[next],
-                         .task = AddTask({.row = row, .top_k = kMaxLogprobs})});
-    }
-  }
-  sampled_.resize(num_sampled);
-  num_raw_tasks_ = tasks_.size();
-  for (SampledRow& sampled : sampled_) AddSampledTask(sampled);
-}
+// ------------------------------------------------------------------------------------------------
+// On the shard
 
 void ShardedSampler::Select(const TensorView& logits, size_t first_task, size_t num_tasks) {
   if (num_tasks == 0) return;
-  if (local_.size() < tasks_.size()) local_.resize(tasks_.size());
-  backend_.SelectCandidates(logits, vocab_.begin, std::span(tasks_).subspan(first_task, num_tasks),
+  const std::span<const CandidateTask> tasks = step_.tasks();
+  if (local_.size() < tasks.size()) local_.resize(tasks.size());
+  backend_.SelectCandidates(logits, vocab_.begin, tasks.subspan(first_task, num_tasks),
                             std::span(local_).subspan(first_task, num_tasks));
 }
 
 // min-p alone: the Gumbel argmax runs over tokens within reach of the best token of all shards.
 Status ShardedSampler::RaiseMinLogits(const TensorView& logits) {
   max_tasks_.clear();
-  for (const SampledRow& row : sampled_) {
-    if (row.method != Method::kGumbel || row.slot->params().min_p <= 0.0F) continue;
-    max_tasks_.push_back({.row = row.row});
+  for (const SampledRow& row : step_.sampled()) {
+    if (row.NeedsMaximum()) max_tasks_.push_back({.row = row.row});
   }
   if (max_tasks_.empty()) return OkStatus();
   const size_t n = max_tasks_.size();
@@ -222,16 +124,13 @@ Status ShardedSampler::RaiseMinLogits(const TensorView& logits) {
   PHALANX_RETURN_IF_ERROR(communicator_.AllGather(std::as_bytes(std::span(max_send_)),
                                                   std::as_writable_bytes(std::span(max_recv_))));
   size_t i = 0;
-  for (const SampledRow& row : sampled_) {
-    const SamplingParams& params = row.slot->params();
-    if (row.method != Method::kGumbel || params.min_p <= 0.0F) continue;
+  for (const SampledRow& row : step_.sampled()) {
+    if (!row.NeedsMaximum()) continue;
     float best = max_recv_[i];
     for (size_t shard = 1; shard < NumShards(); ++shard) {
       best = std::max(best, max_recv_[shard * n + i]);
     }
-    const double reach =
-        std::log(static_cast<double>(params.min_p)) * static_cast<double>(params.temperature);
-    tasks_[row.task].min_logit = static_cast<float>(static_cast<double>(best) + reach);
+    step_.tasks()[row.task].min_logit = MinLogit(best, row.params());
     ++i;
   }
   return OkStatus();
@@ -240,162 +139,105 @@ Status ShardedSampler::RaiseMinLogits(const TensorView& logits) {
 TokenCandidate ShardedSampler::WithRaw(const SampledRow& row, const Candidate& candidate) const {
   TokenCandidate token{.id = candidate.id, .logit = candidate.logit, .raw = candidate.logit};
   if (!row.adjusted) return token;
-  const auto at = std::lower_bound(row.overwritten.begin(), row.overwritten.end(), token.id,
-                                   [](const RawLogit& raw, int32_t id) { return raw.id < id; });
+  const auto at = std::ranges::lower_bound(row.overwritten, token.id, {}, &RawLogit::id);
   if (at != row.overwritten.end() && at->id == token.id) token.raw = at->logit;
   return token;
 }
 
-// Sends this shard's records, then its candidates; receives everybody's.
-Status ShardedSampler::Exchange(const TensorView& logits) {
-  const size_t records_bytes = tasks_.size() * sizeof(TaskRecord);
-  // Rounded up, so that the next shard's records are aligned in what is gathered.
-  constexpr size_t kAlignment = alignof(TaskRecord);
-  const size_t bytes = (records_bytes + num_candidates_ * sizeof(TokenCandidate) + kAlignment - 1) /
-                       kAlignment * kAlignment;
-  send_.assign(bytes, std::byte{0});
-  recv_.resize(bytes * NumShards());
-  auto* const records = reinterpret_cast<TaskRecord*>(send_.data());
-  auto* const candidates = reinterpret_cast<TokenCandidate*>(send_.data() + records_bytes);
-  std::fill_n(candidates, num_candidates_, TokenCandidate{});
-
-  for (size_t t = 0; t < tasks_.size(); ++t) {
+void ShardedSampler::FillExchange(const TensorView& logits) {
+  exchange_.Start(step_.tasks());
+  for (size_t t = 0; t < step_.tasks().size(); ++t) {
     const CandidateResult& result = local_[t];
-    records[t] = {.sum_exp = result.sum_exp,
-                  .gumbel_score = result.gumbel_score,
-                  .num_nan = result.num_nan,
-                  .max = result.max};
-    TokenCandidate* out = candidates + first_candidate_[t];
-    for (const Candidate& candidate : result.candidates) {
-      *out++ = {.id = candidate.id, .logit = candidate.logit, .raw = candidate.logit};
-    }
+    exchange_.mine(t) = {.sum_exp = result.sum_exp,
+                         .gumbel_score = result.gumbel_score,
+                         .num_nan = result.num_nan,
+                         .max = result.max};
+    std::ranges::transform(result.candidates, exchange_.my_candidates(t).begin(),
+                           [](const Candidate& candidate) -> TokenCandidate {
+                             return {candidate.id, candidate.logit, candidate.logit};
+                           });
   }
-  for (const PromptRow& row : prompt_) {
+  for (const PromptRow& row : step_.prompt()) {
     if (row.target < vocab_.begin || row.target >= vocab_.end) continue;
-    records[row.task].target_logit = logits.row<float>(row.row)[row.target - vocab_.begin];
+    exchange_.mine(row.task).target_logit =
+        Row(logits, row.row)[static_cast<size_t>(row.target - vocab_.begin)];
   }
-  for (const SampledRow& row : sampled_) {
-    records[row.task].gumbel = WithRaw(row, local_[row.task].gumbel);
+  for (const SampledRow& row : step_.sampled()) {
+    const CandidateResult& result = local_[row.task];
+    exchange_.mine(row.task).gumbel = WithRaw(row, result.gumbel);
     if (!row.adjusted) continue;
-    TokenCandidate* out = candidates + first_candidate_[row.task];
-    for (const Candidate& candidate : local_[row.task].candidates) {
-      *out++ = WithRaw(row, candidate);
-    }
+    std::ranges::transform(result.candidates, exchange_.my_candidates(row.task).begin(),
+                           [&](const Candidate& candidate) { return WithRaw(row, candidate); });
   }
-  return communicator_.AllGather(send_, recv_);
 }
 
-const TaskRecord& ShardedSampler::Record(size_t shard, size_t task) const {
-  return reinterpret_cast<const TaskRecord*>(recv_.data() + shard * send_.size())[task];
+Status ShardedSampler::SelectAndExchange(const TensorView& logits) {
+  const size_t num_raw = step_.num_raw_tasks();
+  Select(logits, 0, num_raw);
+  for (SampledRow& row : step_.sampled()) {
+    if (row.adjusted) row.slot->Adjust(vocab_, Row(logits, row.row), row.overwritten);
+  }
+  PHALANX_RETURN_IF_ERROR(RaiseMinLogits(logits));
+  Select(logits, num_raw, step_.tasks().size() - num_raw);
+  FillExchange(logits);
+  return exchange_.Gather();
 }
 
-void ShardedSampler::Lists(size_t task) {
-  lists_.clear();
-  const auto top_k = static_cast<size_t>(tasks_[task].top_k);
+// ------------------------------------------------------------------------------------------------
+// The same on every rank
+
+TokenCandidate ShardedSampler::ChooseOfShards(const SampledRow& row) const {
+  TokenCandidate chosen;
+  double best_score = 0.0;
   for (size_t shard = 0; shard < NumShards(); ++shard) {
-    const auto* candidates = reinterpret_cast<const TokenCandidate*>(
-        recv_.data() + shard * send_.size() + tasks_.size() * sizeof(TaskRecord));
-    lists_.push_back({.tokens = {candidates + first_candidate_[task], top_k},
-                      .truncated = shards_[shard].size() > tasks_[task].top_k});
+    const TaskRecord& record = exchange_.record(shard, row.task);
+    // Shards ascend in ids, so a strict comparison gives ties to the lower id.
+    if (record.gumbel.id < 0 || (chosen.id >= 0 && record.gumbel_score <= best_score)) continue;
+    chosen = record.gumbel;
+    best_score = record.gumbel_score;
   }
+  return chosen;
 }
 
-TotalMass ShardedSampler::Mass(size_t task, double inv_temperature) {
-  masses_.clear();
-  for (size_t shard = 0; shard < NumShards(); ++shard) {
-    const TaskRecord& record = Record(shard, task);
-    masses_.push_back({.max = record.max, .sum_exp = record.sum_exp});
+// Every shard's adjusted row, and its raw row where log-probabilities are wanted.
+StatusOr<std::span<const TokenCandidate>> ShardedSampler::GatherRow(const SampledRow& row,
+                                                                    const TensorView& logits) {
+  const std::span<const float> adjusted = Row(logits, row.row);
+  if (!row.adjusted || !row.WantsLogprobs()) return row_gather_.Gather({adjusted});
+  raw_row_.assign(adjusted.begin(), adjusted.end());
+  for (const RawLogit& raw : row.overwritten) {
+    raw_row_[static_cast<size_t>(raw.id - vocab_.begin)] = raw.logit;
   }
-  return CombineMass(masses_, inv_temperature);
+  return row_gather_.Gather({adjusted, raw_row_});
 }
 
-int64_t ShardedSampler::NumNan(size_t task) const {
-  int64_t count = 0;
-  for (size_t shard = 0; shard < NumShards(); ++shard) count += Record(shard, task).num_nan;
-  return count;
-}
-
-// Every shard's adjusted row, and its raw row where log-probabilities are wanted, into full_row_.
-Status ShardedSampler::GatherFullRow(const SampledRow& row, const TensorView& logits) {
-  int64_t longest = 0;
-  for (const Range& shard : shards_) longest = std::max(longest, shard.size());
-  const auto width = static_cast<size_t>(longest);
-  const bool with_raw = row.adjusted && row.WantsLogprobs();
-  row_send_.assign(with_raw ? 2 * width : width, 0.0F);
-  row_recv_.resize(row_send_.size() * NumShards());
-  const auto count = static_cast<size_t>(vocab_.size());
-  std::copy_n(logits.row<float>(row.row), count, row_send_.data());
-  if (with_raw) {
-    std::copy_n(row_send_.data(), count, row_send_.data() + width);
-    for (const RawLogit& raw : row.overwritten) {
-      row_send_[width + static_cast<size_t>(raw.id - vocab_.begin)] = raw.logit;
-    }
-  }
-  PHALANX_RETURN_IF_ERROR(communicator_.AllGather(std::as_bytes(std::span(row_send_)),
-                                                  std::as_writable_bytes(std::span(row_recv_))));
-  full_row_.clear();
-  for (size_t shard = 0; shard < NumShards(); ++shard) {
-    const float* adjusted = row_recv_.data() + shard * row_send_.size();
-    const float* raw = with_raw ? adjusted + width : adjusted;
-    for (int64_t id = shards_[shard].begin; id < shards_[shard].end; ++id) {
-      const auto column = static_cast<size_t>(id - shards_[shard].begin);
-      if (adjusted[column] == -std::numeric_limits<float>::infinity()) continue;
-      full_row_.push_back(
-          {.id = static_cast<int32_t>(id), .logit = adjusted[column], .raw = raw[column]});
-    }
-  }
-  std::sort(full_row_.begin(), full_row_.end(),
-            [](const TokenCandidate& a, const TokenCandidate& b) {
-              return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-            });
-  return OkStatus();
-}
-
-// Leaves chosen.id at -1 where no token can be chosen.
-Status ShardedSampler::Choose(SampledRow& row, const TensorView& logits, TokenCandidate& chosen) {
-  const SamplingParams& params = row.slot->params();
-  if (row.method == Method::kGumbel) {
-    double best_score = 0.0;
-    for (size_t shard = 0; shard < NumShards(); ++shard) {
-      const TaskRecord& record = Record(shard, row.task);
-      // Shards ascend in ids, so a strict comparison gives ties to the lower id.
-      if (record.gumbel.id < 0 || (chosen.id >= 0 && record.gumbel_score <= best_score)) continue;
-      chosen = record.gumbel;
-      best_score = record.gumbel_score;
-    }
-    return OkStatus();
-  }
-  Lists(row.task);
-  if (row.method == Method::kGreedy) {
-    CandidateMerge merge(lists_);
-    chosen = merge.Next().value_or(TokenCandidate{});
-    return OkStatus();
-  }
+// The id is -1 where no token can be chosen.
+StatusOr<TokenCandidate> ShardedSampler::Choose(const SampledRow& row, const TensorView& logits) {
+  if (row.method == SamplingMethod::kGumbel) return ChooseOfShards(row);
+  CandidateMerge merge(exchange_.Lists(row.task));
+  if (row.method == SamplingMethod::kGreedy) return merge.Next().value_or(TokenCandidate{});
+  const SamplingParams& params = row.params();
   const double sum_exp =
-      Mass(row.task, static_cast<double>(tasks_[row.task].inv_temperature)).sum_exp;
-  CandidateMerge merge(lists_);
+      exchange_.Mass(row.task, static_cast<double>(InvTemperature(params))).sum_exp;
   if (FilterCandidates(merge, params, sum_exp, kept_) == Coverage::kNeedsFullRow) {
-    PHALANX_RETURN_IF_ERROR(GatherFullRow(row, logits));
-    const CandidateList full{.tokens = full_row_, .truncated = false};
+    PHALANX_ASSIGN_OR_RETURN(const std::span<const TokenCandidate> tokens, GatherRow(row, logits));
+    const CandidateList full{.tokens = tokens, .truncated = false};
     CandidateMerge full_merge(std::span(&full, 1));
     PHALANX_CHECK(FilterCandidates(full_merge, params, sum_exp, kept_) == Coverage::kEnough);
   }
-  if (!kept_.empty()) {
-    chosen = ChooseByGumbel(kept_, params, static_cast<uint32_t>(row.slot->output_index()));
-  }
-  return OkStatus();
+  if (kept_.empty()) return TokenCandidate{};
+  return ChooseByGumbel(kept_, params, static_cast<uint32_t>(row.slot->output_index()));
 }
 
 TokenLogprobs ShardedSampler::Logprobs(size_t raw_task, int32_t token_id, float raw_logit,
                                        int32_t num_top) {
-  const TotalMass mass = Mass(raw_task, 1.0);
+  const TotalMass mass = exchange_.Mass(raw_task, 1.0);
   const double log_sum_exp = mass.max + std::log(mass.sum_exp);
   const auto logprob = [&](float logit) {
     return static_cast<float>(static_cast<double>(logit) - log_sum_exp);
   };
   TokenLogprobs out{.token_id = token_id, .logprob = logprob(raw_logit), .rank = 0, .top = {}};
-  Lists(raw_task);
-  CandidateMerge merge(lists_);
+  CandidateMerge merge(exchange_.Lists(raw_task));
   for (int32_t i = 0; i < kMaxLogprobs; ++i) {
     const std::optional<TokenCandidate> token = merge.Next();
     if (!token) break;
@@ -405,50 +247,45 @@ TokenLogprobs ShardedSampler::Logprobs(size_t raw_task, int32_t token_id, float 
   return out;
 }
 
+Status ShardedSampler::FinishPromptRow(const PromptRow& row, SampleResult& result) {
+  if (exchange_.NumNan(row.task) > 0) return NotFinite();
+  size_t owner = 0;
+  while (row.target >= shards_[owner].end) ++owner;
+  const float target_logit = exchange_.record(owner, row.task).target_logit;
+  result.prompt.push_back(Logprobs(row.task, row.target, target_logit, row.num_logprobs));
+  return OkStatus();
+}
+
+bool ShardedSampler::HasNan(const SampledRow& row) const {
+  return exchange_.NumNan(row.task) > 0 ||
+         (row.WantsLogprobs() && exchange_.NumNan(row.raw_task) > 0);
+}
+
 StatusOr<std::vector<SampleResult>> ShardedSampler::Sample(const StepPlan& plan,
                                                            const TensorView& logits) {
   std::vector<SampleResult> results;
-  Lay(plan, results);
-  if (tasks_.empty()) return results;
-  Select(logits, 0, num_raw_tasks_);
-  for (SampledRow& row : sampled_) {
-    if (!row.adjusted) continue;
-    row.slot->Adjust(vocab_, {logits.row<float>(row.row), static_cast<size_t>(vocab_.size())},
-                     row.overwritten);
+  for (const SequenceWork& work : plan.work) {
+    if (!work.logit_offsets.empty()) results.emplace_back().slot = work.slot;
   }
-  PHALANX_RETURN_IF_ERROR(RaiseMinLogits(logits));
-  Select(logits, num_raw_tasks_, tasks_.size() - num_raw_tasks_);
-  PHALANX_RETURN_IF_ERROR(Exchange(logits));
-
-  for (const PromptRow& row : prompt_) {
+  step_.Lay(plan, slots_);
+  if (step_.tasks().empty()) return results;
+  PHALANX_RETURN_IF_ERROR(SelectAndExchange(logits));
+  for (const PromptRow& row : step_.prompt()) {
     SampleResult& result = results[row.result];
-    if (NumNan(row.task) > 0) {
-      result.status = InternalError("the model produced logits that are not finite");
+    if (Status status = FinishPromptRow(row, result); !status.ok()) result.status = status;
+  }
+  for (SampledRow& row : step_.sampled()) {
+    SampleResult& result = results[row.result];
+    if (HasNan(row)) result.status = NotFinite();
+    if (!result.status.ok()) continue;
+    PHALANX_ASSIGN_OR_RETURN(const TokenCandidate chosen, Choose(row, logits));
+    if (chosen.id < 0) {
+      result.status = NoTokenLeft();
       continue;
     }
-    size_t owner = 0;
-    while (row.target >= shards_[owner].end) ++owner;
-    result.prompt.push_back(Logprobs(row.task, row.target, Record(owner, row.task).target_logit,
-                                     row.slot->params().prompt_logprobs));
-  }
-  for (SampledRow& row : sampled_) {
-    SampleResult& result = results[row.result];
-    TokenCandidate chosen;
-    if (NumNan(row.task) > 0 || (row.WantsLogprobs() && NumNan(row.raw_task) > 0)) {
-      result.status = InternalError("the model produced logits that are not finite");
-    } else {
-      PHALANX_RETURN_IF_ERROR(Choose(row, logits, chosen));
-      if (chosen.id < 0) {
-        result.status = InvalidArgumentError(
-                            "allowed_token_ids: bad_words, min_tokens and logit_bias leave no "
-                            "token to choose")
-                            .WithField("allowed_token_ids");
-      }
-    }
-    if (!result.status.ok()) continue;
     result.token_id = chosen.id;
     if (row.WantsLogprobs()) {
-      result.logprobs = Logprobs(row.raw_task, chosen.id, chosen.raw, row.slot->params().logprobs);
+      result.logprobs = Logprobs(row.raw_task, chosen.id, chosen.raw, row.params().logprobs);
     }
     row.slot->Append(chosen.id);
   }

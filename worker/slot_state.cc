@@ -1,6 +1,7 @@
 #include "worker/slot_state.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "kernels/base/check.h"
@@ -10,8 +11,18 @@ namespace {
 
 constexpr float kBanned = -std::numeric_limits<float>::infinity();
 
+// Far beyond any logit, and still finite in float32 over the lowest temperature (1e-5): extreme
+// parameters decide between tokens and never make infinities or NaN.
+constexpr float kLargestAdjusted = 1e30F;
+
+// What `adjusted` becomes; a logit that the model itself made infinite or NaN stays so.
+float Bounded(float logit, float adjusted) {
+  if (!std::isfinite(logit)) return logit;
+  return std::clamp(adjusted, -kLargestAdjusted, kLargestAdjusted);
+}
+
 float Repeated(float logit, float penalty) {
-  return logit < 0.0F ? logit * penalty : logit / penalty;
+  return Bounded(logit, logit < 0.0F ? logit * penalty : logit / penalty);
 }
 
 void SortUnique(std::vector<int32_t>& ids) {
@@ -94,7 +105,7 @@ void SlotState::Adjust(Range vocab, std::span<float> row, std::vector<RawLogit>&
                     overwritten.end());
 
   for (const auto& [id, bias] : params_.logit_bias) {
-    if (local(id)) at(id) += bias;
+    if (local(id)) at(id) = Bounded(at(id), at(id) + bias);
   }
   if (params_.repetition_penalty != 1.0F) {
     for (const int32_t id : prompt_set_) {
@@ -107,8 +118,9 @@ void SlotState::Adjust(Range vocab, std::span<float> row, std::vector<RawLogit>&
   }
   for (const auto& [id, count] : output_counts_) {
     if (!local(id)) continue;
-    at(id) -= params_.frequency_penalty * static_cast<float>(count);
-    at(id) -= params_.presence_penalty;
+    const float frequency = params_.frequency_penalty * static_cast<float>(count);
+    at(id) = Bounded(at(id), at(id) - frequency);
+    at(id) = Bounded(at(id), at(id) - params_.presence_penalty);
   }
   if (!params_.allowed_token_ids.empty()) {
     // Columns between one allowed id and the next are closed; the list ascends.

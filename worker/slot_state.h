@@ -4,6 +4,7 @@
 //   l[id] += logit_bias[id]
 //   l[id]  = l[id] < 0 ? l[id] * r : l[id] / r    for ids of the prompt or the output (Keskar 2019)
 //   l[id] -= frequency_penalty * count[id] + presence_penalty   for ids of the output
+//   after each of these, a finite l[id] is clamped to +-1e30, so that it stays finite
 //   l[id]  = -inf    for ids outside allowed_token_ids, ids that would complete one of bad_words
 //                    after the output so far, and, before min_tokens, eos and stop ids
 #pragma once

@@ -1,5 +1,6 @@
 #include "worker/token_filter.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -53,6 +54,13 @@ TotalMass CombineMass(std::span<const ShardMass> shards, double inv_temperature)
         shard.sum_exp * std::exp((static_cast<double>(shard.max) - total.max) * inv_temperature);
   }
   return total;
+}
+
+float MinLogit(float best, const SamplingParams& params) {
+  const double reach =
+      std::log(static_cast<double>(params.min_p)) * static_cast<double>(params.temperature);
+  constexpr auto kLowest = static_cast<double>(std::numeric_limits<float>::lowest());
+  return static_cast<float>(std::max(static_cast<double>(best) + reach, kLowest));
 }
 
 Coverage FilterCandidates(CandidateMerge& merge, const SamplingParams& params, double total_sum_exp,

@@ -57,6 +57,9 @@ inline constexpr float kMinTemperature = 1e-5F;
 // As the shards use it, in f32.
 constexpr float InvTemperature(const SamplingParams& params) { return 1.0F / params.temperature; }
 
+// Where min-p cuts when `best` is the largest logit: a token stays whose logit is at least this.
+float MinLogit(float best, const SamplingParams& params);
+
 constexpr bool IsGreedy(const SamplingParams& params) {
   return params.temperature < kMinTemperature;
 }
