@@ -75,8 +75,10 @@ StatusOr<ChatMessage> BuildMessage(const std::string& field, const v1::ChatMessa
 size_t TextBytes(const v1::ChatRequest& request) {
   size_t bytes = 0;
   for (const v1::ChatMessage& message : request.messages()) {
-    bytes += message.content().size();
-    for (const v1::ToolCall& call : message.tool_calls()) bytes += call.arguments_json().size();
+    bytes += message.content().size() + message.tool_call_id().size();
+    for (const v1::ToolCall& call : message.tool_calls()) {
+      bytes += call.id().size() + call.name().size() + call.arguments_json().size();
+    }
   }
   for (const std::string& tool : request.tools_json()) bytes += tool.size();
   return bytes;

@@ -243,7 +243,7 @@ StatusOr<RequestParams> ResolveSampling(const v1::SamplingParams& request, const
 Status FitToContext(int32_t num_prompt_tokens, int32_t max_model_len, RequestParams* params) {
   const int32_t asked = params->max_tokens.value_or(1);
   const int32_t room = max_model_len - num_prompt_tokens;
-  if (room < std::min(asked, 1)) {
+  if (room < 1) {
     return InvalidField("prompt", fmt::format("{} tokens", num_prompt_tokens),
                         fmt::format("at most {} tokens, so that one more fits the context of {}",
                                     max_model_len - 1, max_model_len));

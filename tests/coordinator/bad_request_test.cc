@@ -177,6 +177,11 @@ TEST_F(BadRequestTest, Prompts) {
     request.mutable_token_ids()->add_ids(id);
     ExpectRefused(request, "prompt.token_ids", std::to_string(id));
   }
+  request.mutable_token_ids()->clear_ids();
+  request.mutable_token_ids()->mutable_ids()->Resize(2048, 1);
+  request.mutable_sampling()->set_echo(true);
+  request.mutable_sampling()->set_max_tokens(0);
+  ExpectRefused(request, "prompt", "as many tokens as the context, for nothing but echo");
   request = TextRequest("x");
   request.set_request_id(std::string(257, 'a'));
   ExpectRefused(request, "request_id", "too long");
@@ -221,6 +226,12 @@ TEST_F(BadRequestTest, Chats) {
   request.add_messages()->set_role("user");
   request.mutable_messages(0)->set_content(std::string((1 << 20) + 1, 'a'));
   ExpectRefused(request, "messages", "too long");
+  request.mutable_messages(0)->set_content("x");
+  request.mutable_messages(0)->set_role("assistant");
+  request.mutable_messages(0)->add_tool_calls()->set_name(std::string((1 << 20) + 1, 'a'));
+  ExpectRefused(request, "messages", "a tool call's name too long");
+  request.clear_messages();
+  request.add_messages()->set_role("user");
   request.mutable_messages(0)->set_content("x");
   for (int i = 0; i < 65; ++i) request.add_tools_json("{}");
   ExpectRefused(request, "tools_json", "too many");

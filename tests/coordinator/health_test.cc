@@ -59,6 +59,17 @@ TEST(HealthTest, WatchSeesEveryTransition) {
   context.TryCancel();
 }
 
+TEST(HealthTest, AnIdleConnectionIsClosedAndTheNextCallOpensAnother) {
+  Limits limits;
+  limits.max_idle_time = std::chrono::milliseconds(100);
+  TestService service(limits);
+  HealthCheckResponse response;
+  ASSERT_TRUE(Check(service, "", &response).ok());
+  EXPECT_TRUE(service.channel()->WaitForStateChange(
+      GRPC_CHANNEL_READY, std::chrono::system_clock::now() + std::chrono::seconds(10)));
+  EXPECT_TRUE(Check(service, "", &response).ok());
+}
+
 TEST(HealthTest, AGroupThatMakesNoProgressIsNotServing) {
   Limits limits;
   limits.max_engine_stall = std::chrono::milliseconds(200);

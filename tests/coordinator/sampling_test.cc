@@ -114,8 +114,8 @@ TEST_F(SamplingTest, MaxTokensFitsTheContext) {
   request.set_echo(true);
   request.set_max_tokens(0);
   params = Resolve(request, *model);
-  EXPECT_TRUE(FitToContext(100, 100, &params).ok());
-  EXPECT_EQ(FitToContext(101, 100, &params).field(), "prompt");
+  EXPECT_TRUE(FitToContext(99, 100, &params).ok());
+  EXPECT_EQ(FitToContext(100, 100, &params).field(), "prompt");
 }
 
 }  // namespace
