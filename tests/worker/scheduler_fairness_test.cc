@@ -1,0 +1,174 @@
+// Who goes first and who has to wait: preemption, policies, shares of a step.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "tests/worker/scheduler_driver.h"
+
+namespace phalanx {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// ------------------------------------------------------------------------------------------------
+// Preemption
+
+TEST(SchedulerPreemptionTest, PreemptsTheNewestAndRecomputesIt) {
+  SchedulerConfig config = SmallConfig();
+  config.limits.num_blocks = 6;
+  config.prefix_caching = PrefixCaching::kOff;
+  Driver driver(config);
+  driver.Add(Request(1, 7, 14));
+  driver.Add(Request(2, 7, 14));
+  std::map<uint64_t, std::vector<int32_t>> indices;
+  bool was_recomputed = false;
+  for (int32_t token = 500; driver.scheduler().HasWork(); ++token) {
+    for (const TokenOutput& output : driver.Step(token)) {
+      indices[output.request].push_back(output.index);
+    }
+    EXPECT_GT(driver.TokensOf(1) + static_cast<int32_t>(indices[1].size() == 14), 0)
+        << "the oldest always goes on";
+    for (const SlotInit& init : driver.plan().inits) {
+      if (init.emitted_ids.empty()) continue;
+      was_recomputed = true;
+      EXPECT_EQ(init.prompt_ids, Ids(7, 200));
+      EXPECT_EQ(driver.plan().work.back().start_position, 0);
+      std::vector<int32_t> known = init.prompt_ids;
+      known.insert(known.end(), init.emitted_ids.begin(), init.emitted_ids.end());
+      EXPECT_EQ(driver.plan().work.back().tokens, known) << "literals, as the slot is new";
+    }
+  }
+  EXPECT_TRUE(was_recomputed);
+  EXPECT_GE(driver.scheduler().stats().num_preemptions, 1);
+  EXPECT_EQ(indices[1], Ids(14, 0));
+  EXPECT_EQ(indices[2], Ids(14, 0));
+}
+
+TEST(SchedulerPreemptionTest, PreemptsTheLowestPriorityFirst) {
+  SchedulerConfig config = SmallConfig();
+  config.limits.num_blocks = 9;
+  config.policy = SchedulingPolicy::kPriority;
+  config.prefix_caching = PrefixCaching::kOff;
+  Driver driver(config);
+  EngineRequest low = Request(1, 7, 14);
+  low.priority = 5;
+  driver.Add(low);
+  driver.Add(Request(2, 7, 14));
+  driver.Add(Request(3, 7, 14));
+  std::vector<uint64_t> finished;
+  while (driver.scheduler().HasWork()) {
+    for (const TokenOutput& output : driver.Step()) {
+      if (output.finish != FinishReason::kNone) finished.push_back(output.request);
+    }
+  }
+  EXPECT_THAT(finished, ElementsAre(2, 3, 1));
+  EXPECT_GE(driver.scheduler().stats().num_preemptions, 1);
+}
+
+// ------------------------------------------------------------------------------------------------
+// Fairness
+
+TEST(SchedulerFairnessTest, SmallRequestsDoNotOvertakeALargeOneUnderFcfs) {
+  SchedulerConfig config = SmallConfig();
+  config.limits.num_blocks = 12;
+  config.prefix_caching = PrefixCaching::kOff;
+  Driver driver(config);
+  driver.Add(Request(1, 20, 10));
+  driver.Step();
+  driver.Add(Request(2, 36, 4));
+  uint64_t next_id = 3;
+  int32_t num_steps = 0;
+  for (bool has_started = false; !has_started; ++num_steps) {
+    ASSERT_LT(num_steps, 20) << "the large request starves";
+    driver.Add(Request(next_id, 2, 2, 100));
+    ++next_id;
+    driver.Step();
+    has_started = driver.TokensOf(2) > 0;
+  }
+}
+
+TEST(SchedulerFairnessTest, ALowPriorityRequestIsServedAlthoughHigherOnesKeepComing) {
+  SchedulerConfig config = SmallConfig();
+  config.policy = SchedulingPolicy::kPriority;
+  config.limits.max_num_seqs = 1;
+  config.aging_steps = 10;
+  Driver driver(config);
+  EngineRequest low = Request(1, 4, 2);
+  low.priority = 3;
+  driver.Add(Request(2, 4, 2));
+  driver.Add(low);
+  int32_t num_steps = 0;
+  int32_t num_overtakers = 0;
+  uint64_t next_id = 3;
+  for (bool is_done = false; !is_done; ++num_steps) {
+    // 3 levels * 10 steps of arrivals, each served in 2 steps.
+    ASSERT_LT(num_steps, 66) << "the request of priority 3 starves";
+    driver.Add(Request(next_id, 4, 2, 100));
+    ++next_id;
+    for (const TokenOutput& output : driver.Step()) {
+      if (output.finish == FinishReason::kNone) continue;
+      is_done = output.request == 1;
+      if (!is_done) ++num_overtakers;
+    }
+  }
+  EXPECT_GT(num_overtakers, 10) << "priority means something";
+}
+
+TEST(SchedulerFairnessTest, ALongPromptDoesNotHoldUpDecodes) {
+  Driver driver(SmallConfig());
+  driver.Add(Request(1, 4, 10));
+  driver.Add(Request(2, 4, 10));
+  driver.Step();
+  driver.Add(Request(3, 60, 4));
+  for (int step = 0; step < 5; ++step) {
+    driver.Step();
+    EXPECT_EQ(driver.TokensOf(1), 1);
+    EXPECT_EQ(driver.TokensOf(2), 1);
+    EXPECT_GT(driver.TokensOf(3), 0);
+  }
+}
+
+TEST(SchedulerFairnessTest, DecodesThatFillTheBudgetLeavePrefillItsShare) {
+  for (int32_t max_num_tokens : {1, 2, 4}) {
+    SCOPED_TRACE(max_num_tokens);
+    SchedulerConfig config = SmallConfig();
+    config.limits.max_num_seqs = 6;
+    config.limits.max_num_tokens = max_num_tokens;
+    Driver driver(config);
+    for (uint64_t id = 1; id <= 5; ++id) driver.Add(Request(id, 1, 30));
+    while (driver.scheduler().stats().num_running < 5) driver.Step();
+    driver.Add(Request(6, 8, 4));
+    std::map<uint64_t, int32_t> num_tokens;
+    for (int step = 0; step < 20; ++step) {
+      driver.Step();
+      for (uint64_t id = 1; id <= 6; ++id) num_tokens[id] += driver.TokensOf(id);
+    }
+    EXPECT_GE(num_tokens[6], 8) << "the prompt is through";
+    for (uint64_t id = 1; id <= 5; ++id) {
+      EXPECT_GE(num_tokens[id], 2 * max_num_tokens - 1) << "decodes take turns; request " << id;
+    }
+  }
+}
+
+TEST(SchedulerFairnessTest, FewLogitRowsAreShared) {
+  SchedulerConfig config = SmallConfig();
+  config.max_num_logit_rows = 1;
+  Driver driver(config);
+  for (uint64_t id = 1; id <= 3; ++id) driver.Add(Request(id, 3, 3));
+  EngineRequest request = Request(4, 5, 3);
+  request.params.prompt_logprobs = 1;
+  driver.Add(request);
+  int32_t num_tokens = 0;
+  for (int step = 0; step < 30; ++step) {
+    num_tokens += static_cast<int32_t>(driver.Step().size());
+    size_t num_logits = 0;
+    for (const SequenceWork& work : driver.plan().work) num_logits += work.logit_offsets.size();
+    EXPECT_LE(num_logits, 1u);
+  }
+  EXPECT_EQ(num_tokens, 12);
+}
+
+}  // namespace
+}  // namespace phalanx
