@@ -66,6 +66,7 @@ class BlockManager {
   CachedBlock Publish(int32_t block, const BlockKey& key);
 
  private:
+  friend class SchedulerPeer;  // of the tests, which look at the invariants inside
   struct Block {
     int32_t num_references = 0;
     int32_t older = kNoBlock;  // neighbours in the eviction list

@@ -10,7 +10,6 @@ namespace phalanx {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 
 // ------------------------------------------------------------------------------------------------
 // Preemption
@@ -65,6 +64,38 @@ TEST(SchedulerPreemptionTest, PreemptsTheLowestPriorityFirst) {
   }
   EXPECT_THAT(finished, ElementsAre(2, 3, 1));
   EXPECT_GE(driver.scheduler().stats().num_preemptions, 1);
+}
+
+// Twice as much demand as blocks for a long time: recomputation must stay a fraction of the work,
+// not feed on itself.
+TEST(SchedulerPreemptionTest, AnOvercommittedPoolDoesNotThrash) {
+  for (const PrefixCaching caching : {PrefixCaching::kOff, PrefixCaching::kOn}) {
+    SchedulerConfig config;
+    config.limits = {.max_num_seqs = 64,
+                     .max_num_tokens = 512,
+                     .max_model_len = 4096,
+                     .vocab_size = 50000,
+                     .block_size = 16,
+                     .num_blocks = 600};
+    config.prefix_caching = caching;
+    Driver driver(config);
+    size_t needed_tokens = 0;
+    for (uint64_t id = 1; id <= 40; ++id) {
+      const auto variety = static_cast<int32_t>(id * 37 % 100);
+      const int32_t num_prompt = 250 + 5 * variety;
+      const int32_t max_tokens = 800 - 6 * variety;
+      driver.Add(Request(id, num_prompt, max_tokens));
+      needed_tokens += static_cast<size_t>(num_prompt + max_tokens - 1);
+    }
+    size_t run_tokens = 0;
+    while (driver.scheduler().HasWork()) {
+      driver.Step();
+      for (const SequenceWork& work : driver.plan().work) run_tokens += work.tokens.size();
+    }
+    EXPECT_GT(driver.scheduler().stats().num_preemptions, 5);
+    EXPECT_LT(driver.scheduler().stats().num_preemptions, 80) << "two for each request";
+    EXPECT_LT(static_cast<double>(run_tokens), 1.5 * static_cast<double>(needed_tokens));
+  }
 }
 
 // ------------------------------------------------------------------------------------------------

@@ -168,7 +168,9 @@ class Episode {
     ++step_;
     int64_t count = 2;
     const bool has_work = scheduler_.HasWork();
+    const SchedulerPeer::Before before = SchedulerPeer::Look(scheduler_);
     const StepPlan plan = scheduler_.Schedule();
+    SchedulerPeer::CheckStep(scheduler_, plan, before);
     EXPECT_EQ(plan.work.empty(), !has_work) << "a step without progress";
     SchedulerPeer::CheckInvariants(scheduler_);
     const int64_t num_free_blocks = scheduler_.stats().num_free_blocks;

@@ -3,16 +3,66 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "worker/scheduler_impl.h"
 
 namespace phalanx {
 
+SchedulerPeer::Before SchedulerPeer::Look(const Scheduler& scheduler) {
+  Before before;
+  for (const Sequence* sequence : scheduler.impl_->running) {
+    before.running.emplace(sequence->id, sequence->order);
+  }
+  before.num_preemptions = scheduler.stats().num_preemptions;
+  return before;
+}
+
+void SchedulerPeer::CheckBlocks(const BlockManager& manager) {
+  std::set<int32_t> free(manager.free_.begin(), manager.free_.end());
+  EXPECT_EQ(free.size(), manager.free_.size());
+  std::map<ContentId, int32_t> published;
+  for (int32_t block = 0; block < manager.num_blocks(); ++block) {
+    const BlockManager::Block& state = manager.At(block);
+    if (free.contains(block)) {
+      EXPECT_EQ(state.num_references, 0);
+      EXPECT_EQ(state.content, kNoContent);
+    }
+    if (state.content == kNoContent) continue;
+    EXPECT_TRUE(published.emplace(state.content, block).second) << "two blocks of one content";
+    const auto found = manager.block_of_hash_.find(state.hash);
+    ASSERT_NE(found, manager.block_of_hash_.end());
+    EXPECT_EQ(found->second, block);
+  }
+  EXPECT_EQ(manager.block_of_hash_.size(), published.size());
+  // Descendants go before their ancestors, so whatever is cached can be reached.
+  for (const auto& [content, block] : published) {
+    const ContentId parent = manager.At(block).parent;
+    EXPECT_TRUE(parent == kRootContent || published.contains(parent)) << "block " << block;
+    if (parent == kRootContent) continue;
+    EXPECT_GE(manager.num_references(published.at(parent)), manager.num_references(block))
+        << "who uses a block uses all before it";
+  }
+  int64_t num_evictable = 0;
+  int32_t older = kNoBlock;
+  for (int32_t block = manager.oldest_evictable_; block != kNoBlock;
+       block = manager.At(block).newer) {
+    ASSERT_LE(++num_evictable, manager.num_blocks());
+    EXPECT_EQ(manager.At(block).older, older);
+    EXPECT_EQ(manager.num_references(block), 0);
+    EXPECT_NE(manager.At(block).content, kNoContent);
+    older = block;
+  }
+  EXPECT_EQ(manager.newest_evictable_, older);
+  EXPECT_EQ(manager.num_evictable(), num_evictable);
+}
+
 void SchedulerPeer::CheckInvariants(const Scheduler& scheduler) {
   const Scheduler::Impl& impl = *scheduler.impl_;
   const BlockManager& manager = impl.blocks.manager();
   const int64_t block_size = impl.config.limits.block_size;
+  CheckBlocks(manager);
 
   std::vector<const Sequence*> holders(impl.running.begin(), impl.running.end());
   for (const auto& sequence : impl.cancelled) holders.push_back(sequence.get());
@@ -53,6 +103,41 @@ void SchedulerPeer::CheckInvariants(const Scheduler& scheduler) {
   EXPECT_EQ(num_slots_used + impl.free_slots.size(), impl.slots.size());
   EXPECT_EQ(impl.running.size() + impl.waiting.size(), impl.sequences.size());
   EXPECT_TRUE(std::ranges::is_sorted(impl.running, {}, [](const Sequence* s) { return s->order; }));
+}
+
+void SchedulerPeer::CheckStep(const Scheduler& scheduler, const StepPlan& plan,
+                              const Before& before) {
+  const Scheduler::Impl& impl = *scheduler.impl_;
+  size_t num_logits = 0;
+  for (const SequenceWork& work : plan.work) num_logits += work.logit_offsets.size();
+  EXPECT_LE(num_logits, static_cast<size_t>(impl.config.max_num_logit_rows));
+
+  const auto is_running = [&](uint64_t id) {
+    return std::ranges::any_of(impl.running, [id](const Sequence* s) { return s->id == id; });
+  };
+  int64_t num_preempted = 0;
+  for (const auto& [id, order] : before.running) {
+    if (is_running(id)) continue;
+    ++num_preempted;
+    EXPECT_TRUE(impl.running.empty() || impl.running.back()->order < order)
+        << "an earlier sequence was preempted for a later one";
+  }
+  EXPECT_EQ(impl.counters.num_preemptions - before.num_preemptions, num_preempted)
+      << "admitted and preempted in one step";
+  if (num_preempted > 0) {
+    EXPECT_TRUE(plan.inits.empty()) << "admitted although blocks are short";
+  }
+
+  const Sequence* const next = impl.waiting.Next();
+  for (const Sequence* sequence : impl.running) {
+    if (next != nullptr && !before.running.contains(sequence->id)) {
+      EXPECT_LT(sequence->order, next->order) << "request " << next->id << " was overtaken";
+    }
+    if (!sequence->is_decode() || sequence->num_scheduled > 0) continue;
+    EXPECT_TRUE(impl.left.tokens == 0 || impl.left.logits == 0 ||
+                impl.blocks.manager().num_available() == 0)
+        << "request " << sequence->id << " could have gone on";
+  }
 }
 
 }  // namespace phalanx

@@ -8,6 +8,7 @@ namespace phalanx {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 // Runs all work; the cached_tokens of the first token of `request`.
@@ -105,6 +106,42 @@ TEST(SchedulerPrefixTest, EqualPromptsThatRanTogetherEndUpInTheSameBlocks) {
   EXPECT_NE(first[2], second[2]);
 }
 
+TEST(SchedulerPrefixTest, APromptThatFillsThePoolRunsAgainstAFullCache) {
+  SchedulerConfig config = SmallConfig();
+  config.limits.num_blocks = 5;
+  Driver driver(config);
+  EXPECT_EQ(CachedTokens(driver, Request(1, 20, 1, 100)), 0);
+  EXPECT_EQ(CachedTokens(driver, Request(2, 20, 1, 200)), 0) << "every block is evicted for it";
+  EXPECT_EQ(CachedTokens(driver, Request(3, 20, 1, 200)), 16) << "its own blocks, all but the last";
+  EXPECT_EQ(driver.scheduler().stats().num_preemptions, 0);
+}
+
+TEST(SchedulerPrefixTest, UnderPressureWhatWasUsedLongestAgoGoesFirst) {
+  SchedulerConfig config = SmallConfig();
+  config.limits.num_blocks = 12;
+  Driver driver(config);
+  CachedTokens(driver, Request(1, 12, 1, 100));
+  CachedTokens(driver, Request(2, 12, 1, 200));
+  CachedTokens(driver, Request(3, 12, 1, 300));
+  EXPECT_EQ(CachedTokens(driver, Request(4, 13, 1, 100)), 12) << "and so used again";
+  CachedTokens(driver, Request(5, 12, 1, 500));
+  EXPECT_EQ(CachedTokens(driver, Request(6, 13, 1, 100)), 12);
+  EXPECT_LT(CachedTokens(driver, Request(7, 13, 1, 200)), 12) << "the end of the oldest is gone";
+}
+
+TEST(SchedulerPrefixTest, APromptCancelledHalfwayLeavesWhatItHadComputed) {
+  Driver driver(SmallConfig());
+  driver.Add(Request(1, 40, 4, 100));
+  driver.Step();
+  const StepPlan plan = driver.Schedule();
+  EXPECT_EQ(plan.work[0].start_position, 16);
+  EXPECT_TRUE(driver.scheduler().Cancel(1));
+  EXPECT_THAT(driver.scheduler().Commit(SampleAll(plan)), IsEmpty());
+  EXPECT_EQ(driver.scheduler().stats().num_free_blocks, 32);
+  EXPECT_EQ(CachedTokens(driver, Request(2, 40, 1, 100)), 16)
+      << "of the first chunk, not the second";
+}
+
 // ------------------------------------------------------------------------------------------------
 // Groups
 
@@ -153,6 +190,20 @@ TEST(SchedulerGroupTest, ChoicesStartTogetherWhereNothingCanBeShared) {
   short_prompts.Add(Choice(1, 4));
   short_prompts.Add(Choice(2, 4));
   EXPECT_EQ(short_prompts.Step().size(), 2u);
+}
+
+TEST(SchedulerGroupTest, ChoicesThatDoNotFitTogetherAllFinish) {
+  SchedulerConfig config = SmallConfig();
+  config.limits.num_blocks = 8;  // one choice needs 6, of which 4 are shared
+  Driver driver(config);
+  for (uint64_t id = 1; id <= 4; ++id) driver.Add(Choice(id, 18));
+  int32_t num_tokens = 0;
+  for (int step = 0; driver.scheduler().HasWork(); ++step) {
+    ASSERT_LT(step, 200);
+    num_tokens += static_cast<int32_t>(driver.Step().size());
+  }
+  EXPECT_EQ(num_tokens, 4 * 6);
+  EXPECT_EQ(driver.scheduler().stats().num_free_blocks, 8);
 }
 
 }  // namespace
