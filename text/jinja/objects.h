@@ -78,6 +78,7 @@ class DictView final : public Object {
   size_t length() const { return dict_.dict().size(); }
   Value At(size_t index) const;
   Part part() const { return part_; }
+  const Dict& dict() const { return dict_.dict(); }
 
  private:
   Value dict_;

@@ -240,6 +240,9 @@ bool Contains(const Value& container, const Value& item) {
     default:
       break;
   }
+  if (const auto* view = container.As<DictView>()) {
+    if (view->part() == DictView::Part::kKeys) return view->dict().Find(item) != nullptr;
+  }
   if (const auto iterator = TryIterate(container)) {
     for (Value other; iterator->Next(&other);) {
       if (other.IsSame(item) || Equals(other, item)) return true;
