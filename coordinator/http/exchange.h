@@ -32,9 +32,10 @@ struct Request {
 
 struct Response {
   int status = 200;
-  std::vector<Header> headers;  // beside Content-Length, Date and Connection, which the server adds
+  std::vector<Header> headers =
+      {};  // beside Content-Length, Date and Connection, which the server adds
   std::string content_type = "application/json";
-  std::string body;
+  std::string body = {};
 };
 
 // A body that is pulled piece by piece. All calls come from one thread at a time.
@@ -47,7 +48,8 @@ class BodySource {
     kData,     // *out has the next piece; the one before has been written
     kEnd,      // *out has the last piece, which may be empty
   };
-  // Appends to *out. What piles up while a write is under way should come as one piece.
+  // Appends to *out, of which a source with much to give hands out at most 256 KiB at once. What
+  // piles up while a write is under way should come as one piece.
   virtual PullResult Pull(std::string* out) = 0;
 
   // The last call: the body is written (`delivered`) or the connection is gone.
@@ -56,7 +58,7 @@ class BodySource {
 };
 
 // How an exchange is answered: exactly one of Send and Stream, once, from any thread. Held past the
-// connection's end it does nothing.
+// connection's end it does nothing. Let go of unanswered, it is answered with 500.
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -64,7 +66,7 @@ class Exchange {
   virtual const Request& request() const = 0;
   virtual void Send(Response response) = 0;
   // Status line and headers go out with the first piece of the body, chunked (or until the
-  // connection closes, for HTTP/1.0).
+  // connection closes, for HTTP/1.0). Calls source->Done before it returns if the client is gone.
   virtual void Stream(Response head, std::shared_ptr<BodySource> source) = 0;
   // source->Pull has something to give. From any thread, also before Stream; must not be called
   // with a lock held that Pull takes.
@@ -72,9 +74,9 @@ class Exchange {
   // Drops the connection without an end of the body, so that the client sees that it is cut.
   virtual void Abort() = 0;
 
-  // Called once, from the connection's thread, if the client goes away before the answer is
-  // complete, or at once if it is gone already. Not called after a complete answer. (A stream's
-  // source hears the same from Done.)
+  // Called once if the client goes away before the answer is complete: from the connection's
+  // thread, or by Watch itself if it is gone already. Not called after a complete answer. (A
+  // stream's source hears the same from Done, after it.)
   class Watcher {
    public:
     virtual ~Watcher() = default;

@@ -1,0 +1,110 @@
+// What the server refuses by itself, as clients see it.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/http/test_server.h"
+
+namespace phalanx::http::testing {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST(Refusals, HaveTheErrorBodyAndEndTheConnection) {
+  TestServer server;
+  struct Case {
+    std::string request;
+    int status;
+    std::string type;
+  };
+  const std::vector<Case> cases = {
+      {"GET / HTTP/1.1\r\n\r\n", 400, "BadRequestError"},
+      {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "VersionNotSupportedError"},
+      {Get("/", "Content-Length: 4000000\r\n"), 413, "PayloadTooLargeError"},
+      {Get(std::string(9000, '/')), 414, "UriTooLongError"},
+      {Get("/", "Content-Encoding: br\r\n"), 415, "UnsupportedMediaTypeError"},
+      {Get("/", "Expect: x\r\n"), 417, "ExpectationFailedError"},
+      {Get("/", std::string(9000, 'a') + ": b\r\n"), 431, "HeadersTooLargeError"},
+      {Get("/", "Transfer-Encoding: gzip, chunked\r\n"), 501, "NotImplementedError"},
+  };
+  for (const Case& refused : cases) {
+    RawClient client = server.Connect();
+    client.Write(refused.request);
+    const ParsedResponse response = client.ReadResponse();
+    EXPECT_EQ(response.status, refused.status);
+    EXPECT_EQ(response.headers.at("connection"), "close");
+    EXPECT_EQ(response.headers.at("content-type"), "application/json");
+    const nlohmann::json error = nlohmann::json::parse(response.body).at("error");
+    EXPECT_EQ(error.at("type"), refused.type);
+    EXPECT_EQ(error.at("code"), refused.status);
+    EXPECT_TRUE(error.at("param").is_null());
+    EXPECT_FALSE(error.at("message").get<std::string>().empty());
+    EXPECT_TRUE(client.EndsWithin(milliseconds(1000)));
+  }
+  EXPECT_EQ(server.handler().num_requests(), 0);
+}
+
+TEST(Refusals, ReachClientsThatGoOnSending) {
+  TestServer server;
+  RawClient client = server.Connect();
+  client.Write("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6000000\r\n\r\n");
+  const std::string part(100'000, 'x');
+  for (int i = 0; i < 60; ++i) ASSERT_TRUE(client.Write(part)) << i;
+  const ParsedResponse response = client.ReadResponse();
+  EXPECT_EQ(response.status, 413);
+  EXPECT_TRUE(response.complete);
+}
+
+TEST(Refusals, OfABodyComeBeforeItIsAskedFor) {
+  TestServer server;
+  RawClient client = server.Connect();
+  client.Write(
+      "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6000000\r\n"
+      "Expect: 100-continue\r\n\r\n");
+  EXPECT_EQ(client.ReadResponse().status, 413);
+}
+
+TEST(Refusals, HitTheRequestBehindGoodOnes) {
+  TestServer server;
+  RawClient client = server.Connect();
+  client.Write(Get("/bytes?1") + "GET / HTTP/1.1\r\nHost : a\r\n\r\n" + Get("/bytes?2"));
+  EXPECT_EQ(client.ReadResponse().body, "x");
+  EXPECT_EQ(client.ReadResponse().status, 400);
+  EXPECT_TRUE(client.EndsWithin(milliseconds(1000)));
+  EXPECT_EQ(server.handler().num_requests(), 1);
+}
+
+TEST(Refusals, OfTooManyConnectionsPassWhenOthersEnd) {
+  TestServer server({.max_connections = 2});
+  RawClient first = server.Connect();
+  RawClient second = server.Connect();
+  first.Write(Get("/bytes?1"));
+  second.Write(Get("/bytes?1"));
+  EXPECT_EQ(first.ReadResponse().status, 200);
+  EXPECT_EQ(second.ReadResponse().status, 200);
+  RawClient third = server.Connect();
+  third.Write(Get("/bytes?1"));
+  const ParsedResponse response = third.ReadResponse();
+  EXPECT_EQ(response.status, 503);
+  EXPECT_EQ(response.headers.at("retry-after"), "1");
+  EXPECT_TRUE(third.EndsWithin(milliseconds(1000)));
+  third.Close();
+  first.Close();
+  ASSERT_TRUE(Eventually([&] { return server.server().num_connections() == 1; }));
+  EXPECT_EQ(server.Ask(Get("/bytes?1")).status, 200);
+}
+
+TEST(Refusals, KeepBodiesWithinTheirMemory) {
+  TestServer server({.max_body_memory_bytes = 100'000});
+  const std::string body(60'000, 'x');
+  RawClient holder = server.Connect();
+  holder.Write(Post("/hold", body));
+  const std::shared_ptr<Exchange> exchange = server.handler().TakeHeld();
+  EXPECT_EQ(server.Ask(Post("/echo", body + body)).status, 503);
+  exchange->Send({});
+  EXPECT_EQ(holder.ReadResponse().status, 200);
+  EXPECT_EQ(server.Ask(Post("/echo", body)).body, body);
+}
+
+}  // namespace
+}  // namespace phalanx::http::testing
