@@ -83,6 +83,13 @@ TEST(JinjaTest, EachLimitIsAClearError) {
   std::string chain = "{{ 1";
   for (int i = 0; i < 5000; ++i) chain += " + 1";
   EXPECT_THAT(ErrorOf(chain + " }}"), HasSubstr("nested deeper than 300"));
+  std::string ifs, endifs;
+  for (int i = 0; i < 150; ++i) {
+    ifs += "{% if true %}";
+    endifs += "{% endif %}";
+  }
+  EXPECT_THAT(ErrorOf("{% macro m() %}" + ifs + "{{ m() }}" + endifs + "{% endmacro %}{{ m() }}"),
+              HasSubstr("nested deeper than 2000"));
   EXPECT_EQ(CodeOf("{{ 'abc' }}", {.limits = {.output_bytes = 2}}), exhausted);
   EXPECT_EQ(CodeOf("{{ 'abc' }}", {.limits = {.output_bytes = 3}}), StatusCode::kOk);
 }

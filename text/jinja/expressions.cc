@@ -11,29 +11,6 @@
 #include "text/jinja/tests.h"
 
 namespace phalanx::jinja {
-namespace {
-
-// Expressions, statements and calls inside each other: what keeps the stack within its bounds.
-constexpr int kMaxEvaluationDepth = 2000;
-
-class DepthGuard {
- public:
-  explicit DepthGuard(int* depth) : depth_(depth) {
-    if (++*depth_ > kMaxEvaluationDepth) {
-      --*depth_;
-      Throw(ErrorKind::kLimit, "the evaluation is nested deeper than {}", kMaxEvaluationDepth);
-    }
-  }
-  ~DepthGuard() { --*depth_; }
-  DepthGuard(const DepthGuard&) = delete;
-  DepthGuard& operator=(const DepthGuard&) = delete;
-
- private:
-  int* depth_;
-};
-
-}  // namespace
-
 Value Interpreter::Eval(const Expr& node, const Env& env) {
   Step();
   const DepthGuard guard(&depth_);

@@ -108,6 +108,7 @@ Interpreter::Flow Interpreter::Run(const Body& body, const Env& env) {
 
 Interpreter::Flow Interpreter::Run(const Statement& statement, const Env& env) try {
   Step();
+  const DepthGuard guard(&depth_);
   switch (statement.kind) {
     case StatementKind::kOutput:
       RunOutput(static_cast<const OutputStatement&>(statement), env);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "text/jinja/ast.h"
+#include "text/jinja/error.h"
 #include "text/jinja/limits.h"
 #include "text/jinja/objects.h"
 #include "text/jinja/value.h"
@@ -42,7 +43,22 @@ struct Env {
   std::string* out;
 };
 
-class Loop;
+// Expressions, statements and calls inside each other: what keeps the stack within its bounds.
+class DepthGuard {
+ public:
+  explicit DepthGuard(int* depth) : depth_(depth) {
+    if (++*depth_ <= kMaxDepth) return;
+    --*depth_;
+    Throw(ErrorKind::kLimit, "the evaluation is nested deeper than {}", kMaxDepth);
+  }
+  ~DepthGuard() { --*depth_; }
+  DepthGuard(const DepthGuard&) = delete;
+  DepthGuard& operator=(const DepthGuard&) = delete;
+
+ private:
+  static constexpr int kMaxDepth = 2000;
+  int* depth_;
+};
 
 class Interpreter {
  public:
