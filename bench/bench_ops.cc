@@ -17,6 +17,7 @@
 
 #include "bench/op_case.h"
 #include "bench/probe.h"
+#include "kernels/base/cpus.h"
 #include "kernels/backend_factory.h"
 
 namespace phalanx {

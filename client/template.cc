@@ -9,6 +9,7 @@
 #include "client/input.h"
 #include "client/sampling_flags.h"
 #include "client/terminal.h"
+#include "hub/locate.h"
 #include "text/chat_rendering.h"
 #include "text/chat_template.h"
 #include "text/jinja/json_value.h"
@@ -49,7 +50,9 @@ int RunTemplate(const TemplateFlags& flags) {
   if (!conversation.ok()) return ReportError(conversation.status());
   TemplateTokens tokens;
   if (!flags.model.empty()) {
-    StatusOr<TemplateTokens> loaded = LoadTemplateTokens(flags.model);
+    const auto folder = LocateModel(flags.model);
+    if (!folder.ok()) return ReportError(folder.status());
+    StatusOr<TemplateTokens> loaded = LoadTemplateTokens(*folder);
     if (!loaded.ok()) return ReportError(loaded.status().WithContext("--model"));
     tokens = *std::move(loaded);
   }
@@ -79,7 +82,7 @@ void AddTemplate(CLI::App& app, Command& command) {
       "standard input; offline");
   sub.add_option("--template", flags->file, "a chat template's file")->required();
   sub.add_option("--model", flags->model,
-                 "a model's folder, whose bos_token, eos_token, ... the template sees");
+                 "a model's folder or hub id, whose bos_token, eos_token, ... the template sees");
   sub.add_flag("--jsonl", flags->jsonl,
                "an object a line in, {\"text\": ...} or {\"error\": ...} a line out");
   sub.callback([flags, &command] { command = [flags] { return RunTemplate(*flags); }; });

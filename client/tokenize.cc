@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,6 +11,7 @@
 #include "client/input.h"
 #include "client/sampling_flags.h"
 #include "client/terminal.h"
+#include "hub/locate.h"
 #include "text/tokenizer.h"
 
 namespace phalanx {
@@ -27,14 +27,10 @@ struct TokenizeFlags {
   bool jsonl = false;
 };
 
-StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder) {
-  std::error_code error;
-  const auto status = std::filesystem::status(folder, error);
-  if (!std::filesystem::exists(status))
-    return NotFoundError("--model: no folder '{}', allowed: a model's folder", folder);
-  if (!std::filesystem::is_directory(status))
-    return InvalidArgumentError("--model: '{}' is a file, allowed: a model's folder", folder);
-  auto tokenizer = Tokenizer::Load(folder);
+StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& model) {
+  const auto folder = LocateModel(model);
+  if (!folder.ok()) return folder.status();
+  auto tokenizer = Tokenizer::Load(*folder);
   if (!tokenizer.ok()) return tokenizer.status().WithContext("--model");
   return tokenizer;
 }
@@ -140,7 +136,7 @@ int RunDetokenize(const TokenizeFlags& flags) {
 
 CLI::App& AddOffline(CLI::App& app, const char* name, const char* help, TokenizeFlags& flags) {
   CLI::App& sub = *app.add_subcommand(name, help);
-  sub.add_option("--model", flags.model, "a model's folder")->required();
+  sub.add_option("--model", flags.model, "a model's folder or hub id")->required();
   auto* json = sub.add_flag("--json", flags.json, "print JSON");
   sub.add_flag("--jsonl", flags.jsonl, "a JSON value a line in, one a line out")->excludes(json);
   return sub;

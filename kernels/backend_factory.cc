@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/base/cpus.h"
 #include "kernels/cpu/cpu_backend.h"
 
 namespace phalanx {

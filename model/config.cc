@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/base/file.h"
 #include "model/json_fields.h"
 
 namespace phalanx {
@@ -124,12 +125,18 @@ StatusOr<RopeScaling> ParseRopeScaling(const json& object, std::string_view file
   return scaling;
 }
 
+void RefusePartialRotation(JsonFields& fields) {
+  const double rotary = fields.Double("partial_rotary_factor", 1.0, 0.0, 1.0);
+  if (rotary != 1.0) fields.Refuse("partial_rotary_factor", fmt::format("{}", rotary), "1");
+}
+
 // transformers 4 writes rope_theta and rope_scaling, transformers 5 one object rope_parameters.
 // Where both are there, rope_scaling wins and rope_theta fills what it leaves out, as in
 // transformers 5.
 Status ParseRope(JsonFields& fields, std::string_view file_name, Qwen2Config& config) {
   constexpr double kMaxTheta = 1e15;
   config.rope_theta = fields.Double("rope_theta", 10000.0, 1.0, kMaxTheta, Bound::kExclusive);
+  RefusePartialRotation(fields);
   for (const char* name : {"rope_scaling", "rope_parameters"}) {
     if (!fields.Has(name)) continue;
     const json& raw = fields.Raw(name);
@@ -141,8 +148,11 @@ Status ParseRope(JsonFields& fields, std::string_view file_name, Qwen2Config& co
     JsonFields rope(raw, file_name, fmt::format("{}.", name));
     config.rope_theta =
         rope.Double("rope_theta", config.rope_theta, 1.0, kMaxTheta, Bound::kExclusive);
-    const double rotary = rope.Double("partial_rotary_factor", 1.0, 0.0, 1.0);
-    if (rotary != 1.0) rope.Refuse("partial_rotary_factor", fmt::format("{}", rotary), "1");
+    RefusePartialRotation(rope);
+    for (const auto& [key, value] : raw.items()) {
+      if (value.is_object())
+        rope.Refuse(key, ShowJson(value), "one rotary embedding for all layers");
+    }
     const std::string type = rope.String("rope_type", rope.String("type", "default"));
     PHALANX_RETURN_IF_ERROR(rope.status());
     const int64_t original = fields.Int("original_max_position_embeddings",

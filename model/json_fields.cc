@@ -1,50 +1,40 @@
 #include "model/json_fields.h"
 
 #include <cmath>
-#include <fstream>
 #include <limits>
+#include <set>
 
 namespace phalanx {
 
 using nlohmann::json;
 
-StatusOr<std::string> ReadSmallFile(const std::filesystem::path& path, int64_t max_bytes) {
-  std::error_code error;
-  const auto type = std::filesystem::status(path, error).type();
-  if (type == std::filesystem::file_type::not_found) {
-    return NotFoundError("{}: no such file", path.string());
-  }
-  if (type != std::filesystem::file_type::regular) {
-    return InvalidArgumentError("{}: not a regular file that can be read", path.string());
-  }
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) return InvalidArgumentError("{}: {}", path.string(), error.message());
-  if (size > static_cast<uintmax_t>(max_bytes)) {
-    return InvalidArgumentError("{}: size is {} bytes, allowed: at most {}", path.string(), size,
-                                max_bytes);
-  }
-  std::ifstream file(path, std::ios::binary);
-  std::string text(size, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(size));
-  if (!file) return InvalidArgumentError("{}: cannot be read", path.string());
-  return text;
-}
-
 StatusOr<json> ParseJsonObject(std::string_view text, std::string_view file_name) {
   constexpr int kMaxDepth = 32;
   bool too_deep = false;
-  const auto limit_depth = [&](int depth, json::parse_event_t, json&) {
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  std::optional<std::string> duplicate;
+  const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
     too_deep = too_deep || depth > kMaxDepth;
+    if (event == json::parse_event_t::object_start) keys.emplace_back();
+    if (event == json::parse_event_t::object_end) keys.pop_back();
+    if (event == json::parse_event_t::key && !duplicate) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      if (!keys.back().insert(key).second) duplicate = key;
+    }
     return !too_deep;
   };
   json value;
   try {  // the library reports the position only by exception
-    value = json::parse(text.begin(), text.end(), limit_depth);
+    value = json::parse(text.begin(), text.end(), watch);
   } catch (const json::exception& e) {
     return InvalidArgumentError("{}: not valid JSON: {}", file_name, e.what());
   }
   if (too_deep) {
     return InvalidArgumentError("{}: nested deeper than {} levels", file_name, kMaxDepth);
+  }
+  if (duplicate) {
+    return InvalidArgumentError("{}: key {} is there twice, allowed: once", file_name,
+                                ShowJson(*duplicate));
   }
   if (!value.is_object()) {
     return InvalidArgumentError("{}: is {}, allowed: a JSON object", file_name, ShowJson(value));

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -15,11 +14,8 @@
 
 namespace phalanx {
 
-// NOT_FOUND or INVALID_ARGUMENT naming the path; refuses what is not a regular file or is larger
-// than `max_bytes`.
-StatusOr<std::string> ReadSmallFile(const std::filesystem::path& path, int64_t max_bytes);
-
-// An object, or an error that names the file and the byte where parsing stopped.
+// An object, or an error that names the file and the byte where parsing stopped. A key that an
+// object has twice is refused: which of the two counts would depend on the reader.
 StatusOr<nlohmann::json> ParseJsonObject(std::string_view text, std::string_view file_name);
 
 // How a value is shown in a message: compact JSON, shortened, printable ASCII only.

@@ -29,6 +29,9 @@ struct ModelOptions {
   int64_t max_model_len = 0;  // rope table; 0: the config's max_position_embeddings
   int load_threads = 0;       // 0: as many as usable cores
   std::function<void(int64_t done_bytes, int64_t total_bytes)> on_progress;
+  std::function<bool()> should_stop;  // WeightLoadOptions
+  // Told once, while loading, of tensors that the checkpoint has and the model does not use.
+  std::function<void(std::string_view warning)> on_warning;
 };
 
 // One step's rows on this rank. Arrays are in host memory.

@@ -1,21 +1,29 @@
 // The Qwen2 forward pass (Qwen Team 2024, "Qwen2 Technical Report"), tensor-parallel as in
 // Megatron-LM: two all-reduces a layer, after the attention's and the MLP's down projection.
-#include <sched.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/base/cpus.h"
 #include "model/model.h"
 #include "model/rope_table.h"
+#include "model/unclaimed_tensors.h"
 #include "model/weight_loader.h"
 
 namespace phalanx {
 namespace {
 
-int UsableCores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof(set), &set) == 0 ? std::max(CPU_COUNT(&set), 1) : 1;
+// "5 tensors of the checkpoint not used: "a", "b", "c", "d" and 1 more"
+std::string UnusedTensorsWarning(std::vector<std::string> names) {
+  constexpr size_t kMaxShown = 4;
+  const size_t shown = std::min(names.size(), kMaxShown);
+  const size_t more = names.size() - shown;
+  names.resize(shown);
+  return fmt::format("{} of the checkpoint not used: \"{}\"{}",
+                     shown + more == 1 ? "1 tensor" : fmt::format("{} tensors", shown + more),
+                     fmt::join(names, "\", \""),
+                     more > 0 ? fmt::format(" and {} more", more) : std::string());
 }
 
 // Everything that a step writes, allocated once.
@@ -114,7 +122,6 @@ class Qwen2ModelImpl final : public Qwen2Model {
   Status Attention(const Activations& a, const BatchView& batch, int64_t layer);
   Status Mlp(const Activations& a, int64_t layer);
   StatusOr<TensorView> Logits(const Activations& a, std::span<const int32_t> rows);
-  Status FillRope();
   void Trace(std::string_view name, const TensorView& activation) const {
     if (trace_) trace_(name, activation);
   }
@@ -133,8 +140,7 @@ class Qwen2ModelImpl final : public Qwen2Model {
   float eps_;
   float scale_;
   Qwen2Weights weights_;
-  std::unique_ptr<Buffer> rope_buffer_;
-  RopeTable rope_;
+  LazyRopeTable rope_;
   Activations buffers_;
   std::unique_ptr<KvCache> cache_;
   TraceSink trace_;
@@ -151,9 +157,10 @@ Status Qwen2ModelImpl::Init(const std::filesystem::path& model_dir) {
         fmt::format("1 to {}, as far as the model's position embedding reaches", longest));
   }
   WeightLoadOptions load;
-  load.num_threads = options_.load_threads > 0 ? options_.load_threads : UsableCores();
+  load.num_threads = options_.load_threads > 0 ? options_.load_threads : NumUsableCpus();
   load.dummy_seed = options_.dummy_seed;
   load.on_progress = options_.on_progress;
+  load.should_stop = options_.should_stop;
   EmbeddingNames names;
   if (options_.load_format == LoadFormat::kDummy) {
     if (config_.tie_word_embeddings) names.lm_head = names.embedding;
@@ -163,22 +170,18 @@ Status Qwen2ModelImpl::Init(const std::filesystem::path& model_dir) {
     PHALANX_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(model_dir));
     PHALANX_ASSIGN_OR_RETURN(names, ResolveEmbedding(checkpoint, config_));
     config_.tie_word_embeddings = names.tied();
-    PHALANX_ASSIGN_OR_RETURN(weights_, LoadWeights(BuildWeightTable(config_, shard_, names),
-                                                   &checkpoint, config_.dtype, load, backend_));
+    const std::vector<WeightRow> table = BuildWeightTable(config_, shard_, names);
+    PHALANX_ASSIGN_OR_RETURN(std::vector<std::string> unused,
+                             FindUnclaimedTensors(checkpoint, table, config_, names));
+    if (!unused.empty() && options_.on_warning) {
+      options_.on_warning(UnusedTensorsWarning(std::move(unused)));
+    }
+    PHALANX_ASSIGN_OR_RETURN(weights_,
+                             LoadWeights(table, &checkpoint, config_.dtype, load, backend_));
   }
-  PHALANX_RETURN_IF_ERROR(FillRope());
+  PHALANX_RETURN_IF_ERROR(
+      rope_.Allocate(backend_, ComputeRopeFrequencies(config_), options_.max_model_len));
   return buffers_.Allocate(backend_, config_, shard_, options_);
-}
-
-Status Qwen2ModelImpl::FillRope() {
-  const int64_t half_dim = config_.head_dim / 2;
-  const auto count = static_cast<size_t>(options_.max_model_len * half_dim);
-  PHALANX_ASSIGN_OR_RETURN(rope_buffer_,
-                           backend_.Allocate(2 * count * sizeof(float), "rope table"));
-  auto* cos = static_cast<float*>(rope_buffer_->data());
-  FillRopeTable(ComputeRopeFrequencies(config_), options_.max_model_len, cos, cos + count);
-  rope_ = {options_.max_model_len, half_dim, cos, cos + count};
-  return OkStatus();
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -191,6 +194,10 @@ StatusOr<TensorView> Qwen2ModelImpl::Forward(const ForwardBatch& batch) {
   PHALANX_CHECK_LE(num_tokens, options_.max_num_tokens);
   PHALANX_CHECK_LE(num_logit_rows, options_.max_num_logit_rows);
   const Activations a = buffers_.Head(num_tokens, num_logit_rows);
+  if (num_tokens > 0) {
+    const int32_t* positions = batch.batch.positions;
+    rope_.Reach(*std::max_element(positions, positions + num_tokens) + int64_t{1});
+  }
 
   backend_.Embedding(batch.token_ids, *weights_.embedding, shard_.vocab.begin, a.residual);
   PHALANX_RETURN_IF_ERROR(communicator_.AllReduceSum(a.residual));
@@ -217,7 +224,7 @@ Status Qwen2ModelImpl::Attention(const Activations& a, const BatchView& batch, i
   const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
   if (heads_.num_heads_local > 0) {
     backend_.Linear(a.normed, *w.qkv, w.qkv_bias.span(), a.qkv);
-    backend_.QkvRopeAppend(a.qkv, batch, heads_, rope_, layer, *cache_, a.q);
+    backend_.QkvRopeAppend(a.qkv, batch, heads_, rope_.view(), layer, *cache_, a.q);
     backend_.PagedAttention(a.q, batch, heads_, scale_, layer, *cache_, a.attention);
   }
   backend_.Linear(a.attention, *w.o, {}, a.delta);

@@ -108,19 +108,37 @@ RopeFrequencies ComputeRopeFrequencies(const Qwen2Config& config) {
   return result;
 }
 
-void FillRopeTable(const RopeFrequencies& frequencies, int64_t num_positions, float* cos,
-                   float* sin) {
-  const std::vector<float>& inv_freq = frequencies.inv_freq;
-  for (int64_t p = 0; p < num_positions; ++p) {
+Status LazyRopeTable::Allocate(Backend& backend, RopeFrequencies frequencies,
+                               int64_t num_positions) {
+  frequencies_ = std::move(frequencies);
+  const auto half_dim = static_cast<int64_t>(frequencies_.inv_freq.size());
+  const auto count = static_cast<size_t>(num_positions * half_dim);
+  PHALANX_ASSIGN_OR_RETURN(buffer_, backend.Allocate(2 * count * sizeof(float), "rope table"));
+  const auto* cos = static_cast<const float*>(buffer_->data());
+  view_ = {num_positions, half_dim, cos, cos + count};
+  num_filled_ = 0;
+  return OkStatus();
+}
+
+void LazyRopeTable::Reach(int64_t end) {
+  // Some milliseconds of work at a time.
+  constexpr int64_t kUnit = 4096;
+  if (end <= num_filled_) return;
+  PHALANX_CHECK_LE(end, view_.num_positions);
+  const int64_t new_end = std::min((end + kUnit - 1) / kUnit * kUnit, view_.num_positions);
+  auto* cos = static_cast<float*>(buffer_->data());
+  float* sin = cos + view_.num_positions * view_.half_dim;
+  const std::vector<float>& inv_freq = frequencies_.inv_freq;
+  const float attention_factor = frequencies_.attention_factor;
+  for (int64_t p = num_filled_; p < new_end; ++p) {
     for (size_t i = 0; i < inv_freq.size(); ++i) {
       const float angle = static_cast<float>(p) * inv_freq[i];
       const size_t at = static_cast<size_t>(p) * inv_freq.size() + i;
-      cos[at] =
-          static_cast<float>(std::cos(static_cast<double>(angle))) * frequencies.attention_factor;
-      sin[at] =
-          static_cast<float>(std::sin(static_cast<double>(angle))) * frequencies.attention_factor;
+      cos[at] = static_cast<float>(std::cos(static_cast<double>(angle))) * attention_factor;
+      sin[at] = static_cast<float>(std::sin(static_cast<double>(angle))) * attention_factor;
     }
   }
+  num_filled_ = new_end;
 }
 
 }  // namespace phalanx

@@ -7,8 +7,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "kernels/backend.h"
 #include "model/config.h"
 
 namespace phalanx {
@@ -20,8 +22,22 @@ struct RopeFrequencies {
 
 RopeFrequencies ComputeRopeFrequencies(const Qwen2Config& config);
 
-// cos and sin: [num_positions, head_dim / 2].
-void FillRopeTable(const RopeFrequencies& frequencies, int64_t num_positions, float* cos,
-                   float* sin);
+// The table of one model. A context of a million positions takes a second and half a gigabyte to
+// fill, and few sequences go that far: only as much is computed, and only as much of the memory is
+// touched, as positions have come.
+class LazyRopeTable {
+ public:
+  Status Allocate(Backend& backend, RopeFrequencies frequencies, int64_t num_positions);
+  // Fills positions [0, end), and some more, where they are not yet there.
+  void Reach(int64_t end);
+  const RopeTable& view() const { return view_; }  // valid as far as Reach() went
+  int64_t num_filled() const { return num_filled_; }
+
+ private:
+  RopeFrequencies frequencies_;
+  std::unique_ptr<Buffer> buffer_;  // cos, then sin
+  RopeTable view_;
+  int64_t num_filled_ = 0;
+};
 
 }  // namespace phalanx

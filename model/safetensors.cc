@@ -1,14 +1,8 @@
 #include "model/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
-#include <cstring>
 #include <optional>
 #include <set>
 
@@ -144,26 +138,14 @@ std::string ShowShape(std::span<const int64_t> shape) {
 
 StatusOr<std::unique_ptr<SafetensorsFile>> SafetensorsFile::Open(
     const std::filesystem::path& path) {
-  // O_NONBLOCK: a pipe put in a checkpoint's place is refused rather than waited for.
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) {
-    const int error = errno;
-    if (error == ENOENT) return NotFoundError("{}: no such file", path.string());
-    return InvalidArgumentError("{}: cannot be opened: {}", path.string(), std::strerror(error));
-  }
-  std::unique_ptr<SafetensorsFile> file(new SafetensorsFile(path.string(), fd));
+  PHALANX_ASSIGN_OR_RETURN(RegularFile opened, RegularFile::Open(path));
+  std::unique_ptr<SafetensorsFile> file(new SafetensorsFile(std::move(opened)));
   if (Status status = file->ReadHeader(); !status.ok()) return status.WithContext(path.string());
   return file;
 }
 
-SafetensorsFile::~SafetensorsFile() { close(fd_); }
-
 Status SafetensorsFile::ReadHeader() {
-  struct stat info {};
-  if (fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
-    return InvalidArgumentError("not a regular file");
-  }
-  const int64_t file_bytes = info.st_size;
+  const int64_t file_bytes = file_.size_bytes();
   uint64_t length = 0;
   constexpr int64_t kLengthBytes = sizeof(length);
   if (file_bytes < kLengthBytes) {
@@ -210,28 +192,17 @@ Status SafetensorsFile::ParseHeader(std::string_view text, int64_t data_bytes) {
       return InvalidArgumentError(
           "tensor \"{}\": data begins at byte {}, expected {}: {}", *extent.name, extent.begin,
           covered,
-          extent.begin < covered ? "it overlaps another tensor" : "there is a gap before it");
+          extent.begin < covered
+              ? "it overlaps another tensor"
+              : "the bytes before it belong to no tensor; is one missing from the header?");
     }
     covered = extent.end;
   }
   if (covered != data_bytes) {
-    return InvalidArgumentError("the tensors end at byte {} of the data, expected {}, its end",
-                                covered, data_bytes);
-  }
-  return OkStatus();
-}
-
-Status SafetensorsFile::Read(int64_t offset, std::span<std::byte> out) const {
-  while (!out.empty()) {
-    const ssize_t got = pread(fd_, out.data(), out.size(), offset);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return DataLossError("{}: cannot be read: {}", path_, std::strerror(errno));
-    if (got == 0) {
-      return DataLossError("{}: ends at byte {}, {} more expected: it has become shorter", path_,
-                           offset, out.size());
-    }
-    out = out.subspan(static_cast<size_t>(got));
-    offset += got;
+    return InvalidArgumentError(
+        "the tensors end at byte {} of the data, expected {}, its end; is one missing from the "
+        "header?",
+        covered, data_bytes);
   }
   return OkStatus();
 }
@@ -298,8 +269,8 @@ StatusOr<TensorLocation> Checkpoint::Find(std::string_view tensor,
   const auto it = file_of_.find(tensor);
   if (it == file_of_.end()) {
     return InvalidArgumentError(
-        "{}: tensor \"{}\": found none, expected BF16, F16 or F32 of shape {}", description_,
-        tensor, ShowShape(shape));
+        "{}: tensor \"{}\" is missing, expected BF16, F16 or F32 of shape {}", description_, tensor,
+        ShowShape(shape));
   }
   const SafetensorsFile::Entry& entry = it->second->entries().find(tensor)->second;
   const auto dtype = WeightDType(entry.dtype);

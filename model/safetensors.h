@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "kernels/base/dtype.h"
+#include "kernels/base/file.h"
 #include "kernels/base/status.h"
 
 namespace phalanx {
@@ -36,25 +37,20 @@ class SafetensorsFile {
 
   // Reads and validates the header. Errors name the file and, where one is at fault, the tensor.
   static StatusOr<std::unique_ptr<SafetensorsFile>> Open(const std::filesystem::path& path);
-  ~SafetensorsFile();
-  SafetensorsFile(const SafetensorsFile&) = delete;
-  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return file_.path(); }
   const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
   int64_t header_bytes() const { return header_bytes_; }
 
-  // Fills `out` from byte `offset` of the file. Thread-safe. DATA_LOSS where the file has become
-  // shorter since it was opened.
-  Status Read(int64_t offset, std::span<std::byte> out) const;
+  // Fills `out` from byte `offset` of the file. As RegularFile::Read.
+  Status Read(int64_t offset, std::span<std::byte> out) const { return file_.Read(offset, out); }
 
  private:
-  SafetensorsFile(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  explicit SafetensorsFile(RegularFile file) : file_(std::move(file)) {}
   Status ReadHeader();
   Status ParseHeader(std::string_view text, int64_t data_bytes);
 
-  std::string path_;
-  int fd_ = -1;
+  RegularFile file_;
   int64_t header_bytes_ = 0;  // the length field included
   std::map<std::string, Entry, std::less<>> entries_;
 };
@@ -76,6 +72,7 @@ class Checkpoint {
   // The tensor, whose dtype must be BF16, F16 or F32 and whose shape must be `shape`; else an error
   // that names file and tensor and shows what was expected and what was found.
   StatusOr<TensorLocation> Find(std::string_view tensor, std::span<const int64_t> shape) const;
+  const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_; }
   int64_t header_bytes() const;  // of all files
 
  private:

@@ -204,7 +204,10 @@ class Loader {
       const size_t next = next_chunk_.fetch_add(1);
       if (next >= chunks_.size()) return;
       const Chunk& chunk = chunks_[next];
-      if (Status status = LoadChunk(chunk, staging, widened); !status.ok()) {
+      const bool is_stopped = options_.should_stop && options_.should_stop();
+      Status status = is_stopped ? CancelledError("loading the weights was stopped")
+                                 : LoadChunk(chunk, staging, widened);
+      if (!status.ok()) {
         const std::lock_guard lock(mutex_);
         if (error_.ok()) error_ = std::move(status);
         failed_ = true;

@@ -56,6 +56,8 @@ struct WeightLoadOptions {
   uint64_t dummy_seed = 0;
   // Called from the loading threads, one at a time, about every 1 % of the bytes.
   std::function<void(int64_t done_bytes, int64_t total_bytes)> on_progress;
+  // Asked by every loading thread before each chunk; true ends the loading with CANCELLED.
+  std::function<bool()> should_stop;
 };
 
 // A null `checkpoint` makes dummy weights of dtype `dummy_dtype`. Every tensor is found and checked

@@ -1,12 +1,13 @@
 #include "text/json_file.h"
 
 #include <cstdint>
-#include <fstream>
+
+#include "kernels/base/file.h"
 
 namespace phalanx {
 namespace {
 
-constexpr std::uintmax_t kMaxFileBytes = std::uintmax_t{256} << 20;
+constexpr int64_t kMaxFileBytes = int64_t{256} << 20;
 
 const nlohmann::json& NullJson() {
   static const nlohmann::json null;
@@ -16,22 +17,7 @@ const nlohmann::json& NullJson() {
 }  // namespace
 
 StatusOr<std::string> ReadTextFile(const std::filesystem::path& path) {
-  std::error_code error;
-  const bool is_file = std::filesystem::is_regular_file(path, error);
-  if (!is_file) return NotFoundError("{}: no such file", path.string());
-  const std::uintmax_t size = std::filesystem::file_size(path, error);
-  if (error) return InvalidArgumentError("{}: {}", path.string(), error.message());
-  if (size > kMaxFileBytes) {
-    return InvalidArgumentError("{}: is {} bytes, allowed: at most {}", path.string(), size,
-                                kMaxFileBytes);
-  }
-  std::string text(size, '\0');
-  std::ifstream file(path, std::ios::binary);
-  file.read(text.data(), static_cast<std::streamsize>(size));
-  if (!file || file.gcount() != static_cast<std::streamsize>(size)) {
-    return InvalidArgumentError("{}: cannot be read", path.string());
-  }
-  return text;
+  return ReadSmallFile(path, kMaxFileBytes);
 }
 
 StatusOr<nlohmann::json> ReadJsonFile(const std::filesystem::path& path) {

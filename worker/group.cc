@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "hub/locate.h"
 #include "kernels/backend_factory.h"
 #include "model/locate.h"
 #include "worker/agreement.h"
@@ -164,6 +165,8 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   all.emplace_back("--max-model-len", std::to_string(options.max_model_len.value_or(0)));
   PHALANX_RETURN_IF_ERROR(AgreeOnValues(communicator, all));
   group.numerics_id = JoinValues(numerics);
+  model_options.on_warning = options.on_load_warning;
+  model_options.should_stop = options.should_stop;
 
   const Clock::time_point load_start = Clock::now();
   ModelOptions model_options;

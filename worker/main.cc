@@ -105,7 +105,10 @@ int Run(WorkerOptions options) {
   Communicator& ranks = **communicator;
   const double communicator_s = seconds();
   HandleSignals(ranks.rank());
-  if (ranks.rank() == 0) options.group.on_load_progress = LogProgress();
+  if (ranks.rank() == 0) {
+    options.group.on_load_progress = LogProgress();
+    options.group.on_load_warning = [](std::string_view warning) { spdlog::warn("{}", warning); };
+  }
 
   Status status = CheckSize(options, ranks.size());  // the same on every rank
   StatusOr<Group> started =

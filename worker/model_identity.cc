@@ -48,6 +48,8 @@ StatusOr<std::string> WeightsFingerprint(const fs::path& model_dir) {
   std::sort(files.begin(), files.end());
   Fingerprint fingerprint;
   for (const fs::path& path : files) {
+    // What is no file is the loader's to refuse, with more words.
+    if (!fs::is_regular_file(path, error)) continue;
     const uint64_t file_bytes = fs::file_size(path, error);
     if (error) return NotFoundError("cannot read {}: {}", path.string(), error.message());
     fingerprint.Add(fmt::format("{} {}\n", path.filename().string(), file_bytes));
@@ -56,7 +58,7 @@ StatusOr<std::string> WeightsFingerprint(const fs::path& model_dir) {
     char prefix[sizeof(header_bytes)] = {};
     file.read(prefix, sizeof(prefix));
     std::memcpy(&header_bytes, prefix, sizeof(prefix));
-    // A broken header is the loader's to refuse, with more words.
+    // So is a broken header.
     if (!file || header_bytes > std::min(kMaxHeaderBytes, file_bytes)) continue;
     std::string header(header_bytes, '\0');
     file.read(header.data(), static_cast<std::streamsize>(header.size()));

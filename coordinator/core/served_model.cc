@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "coordinator/core/printable.h"
+#include "hub/locate.h"
+#include "kernels/base/file.h"
 
 namespace phalanx {
 namespace {
@@ -14,14 +14,7 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-StatusOr<std::string> ReadFile(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return NotFoundError("{}: cannot be opened", file.string());
-  std::ostringstream content;
-  content << in.rdbuf();
-  if (in.bad()) return DataLossError("{}: cannot be read", file.string());
-  return content.str();
-}
+constexpr int64_t kMaxFileBytes = 16 << 20;
 
 StatusOr<json> ParseObject(const std::string& source, const std::string& text) {
   json value = json::parse(text, nullptr, false);
@@ -30,7 +23,7 @@ StatusOr<json> ParseObject(const std::string& source, const std::string& text) {
 }
 
 StatusOr<json> ReadObject(const fs::path& file) {
-  PHALANX_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
+  PHALANX_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(file, kMaxFileBytes));
   return ParseObject(file.string(), text);
 }
 
@@ -88,17 +81,14 @@ Status ReadIds(const std::string& source, const json& object, const char* key, i
 }  // namespace
 
 StatusOr<std::unique_ptr<const ServedModel>> ServedModel::Load(const ServedModelOptions& options) {
-  std::error_code error;
-  if (!fs::is_directory(options.model_dir, error)) {
-    return NotFoundError("--model: is {}, allowed: a model folder with a config.json",
-                         Printable(options.model_dir.string()));
-  }
+  ServedModelOptions located = options;
+  PHALANX_ASSIGN_OR_RETURN(located.model_dir, LocateModel(options.model_dir.string()));
   std::unique_ptr<ServedModel> model(new ServedModel());
   model->names_ = options.names;
   if (model->names_.empty()) model->names_.push_back(options.model_dir.string());
-  PHALANX_RETURN_IF_ERROR(model->LoadConfig(options.model_dir / "config.json"));
-  PHALANX_RETURN_IF_ERROR(model->LoadText(options));
-  PHALANX_RETURN_IF_ERROR(model->LoadGenerationConfig(options));
+  PHALANX_RETURN_IF_ERROR(model->LoadConfig(located.model_dir / "config.json"));
+  PHALANX_RETURN_IF_ERROR(model->LoadText(located));
+  PHALANX_RETURN_IF_ERROR(model->LoadGenerationConfig(located));
   return std::unique_ptr<const ServedModel>(std::move(model));
 }
 
@@ -139,7 +129,7 @@ Status ServedModel::LoadText(const ServedModelOptions& options) {
     PHALANX_ASSIGN_OR_RETURN(chat_template_, LoadChatTemplate(options.model_dir));
     return OkStatus();
   }
-  PHALANX_ASSIGN_OR_RETURN(std::string text, ReadFile(options.chat_template));
+  PHALANX_ASSIGN_OR_RETURN(std::string text, ReadSmallFile(options.chat_template, kMaxFileBytes));
   std::string bos;
   if (tokenizer_ != nullptr && tokenizer_->bos_id()) {
     bos = tokenizer_->IdToToken(*tokenizer_->bos_id()).value_or("");

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kernels/base/check.h"
+#include "kernels/base/cpus.h"
 
 namespace phalanx {
 namespace {
@@ -31,12 +32,6 @@ void RestrictToCpus(pthread_t thread, const std::vector<int>& cpus) {
 }
 
 }  // namespace
-
-int NumUsableCpus() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return CPU_COUNT(&set);
-}
 
 ThreadPool::ThreadPool(const ThreadPoolOptions& options)
     : num_threads_(options.num_threads),

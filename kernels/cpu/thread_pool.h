@@ -10,9 +10,6 @@
 
 namespace phalanx {
 
-// CPUs that the calling thread may run on.
-int NumUsableCpus();
-
 struct ThreadPoolOptions {
   int num_threads = 1;  // the caller included
   std::vector<int>

@@ -33,9 +33,11 @@ TEST_F(ClientTest, TokenizeOffline) {
 
 TEST_F(ClientTest, TokenizeSaysWhatIsWrong) {
   const std::string model = std::string(PHALANX_SOURCE_DIR) + "/launch/demo/model";
-  EXPECT_THAT(Run("tokenize --model /no/such").err, HasSubstr("--model: no folder '/no/such'"));
+  EXPECT_THAT(Run("tokenize --model /no/such").err,
+              HasSubstr("--model: is \"/no/such\", no folder"));
   EXPECT_THAT(Run("tokenize --model " + directory_).err, HasSubstr("has no tokenizer.json"));
-  EXPECT_THAT(Run("tokenize --model " + model + "/config.json").err, HasSubstr("is a file"));
+  EXPECT_THAT(Run("tokenize --model " + model + "/config.json").err,
+              HasSubstr("a file, allowed: "));
   EXPECT_THAT(Run("tokenize --model " + model, "a\xff").err, HasSubstr("no UTF-8 at byte 1"));
   EXPECT_EQ(Run("tokenize --jsonl --model " + model, "x\n5\n\"\xff\"\n").out,
             "{\"error\":\"line: is no JSON, wrong at byte 1, allowed: a JSON string\"}\n"

@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/base/cpus.h"
+
 namespace phalanx {
 namespace {
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -111,6 +112,11 @@ TEST(ConfigTest, RefusesWithFieldValueAndWhatIsAllowed) {
            Case{R"({"rope_scaling": 4})", "rope_scaling", "4"},
            Case{R"({"rope_parameters": {"rope_type": "llama3", "factor": 8}})",
                 "rope_parameters.low_freq_factor", "missing"},
+           Case{R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})",
+                "rope_parameters.full_attention", "{\"rope_type\":\"default\"}"},
+           Case{R"({"rope_parameters": {"partial_rotary_factor": 0.5}})",
+                "rope_parameters.partial_rotary_factor", "0.5"},
+           Case{R"({"partial_rotary_factor": 0.5})", "partial_rotary_factor", "0.5"},
            Case{R"({"use_sliding_window": true, "sliding_window": 4096, "max_window_layers": 10})",
                 "use_sliding_window", "true"},
            Case{R"({"layer_types": ["sliding_attention"]})", "layer_types", "sliding_attention"},
@@ -126,6 +132,29 @@ TEST(ConfigTest, RefusesWithFieldValueAndWhatIsAllowed) {
     EXPECT_THAT(config.status().message(), HasSubstr(c.found)) << c.patch;
     EXPECT_THAT(config.status().message(), HasSubstr("allowed: ")) << c.patch;
   }
+}
+
+TEST(ConfigTest, RefusesAKeyThatIsThereTwice) {
+  for (const char* twice : {R"({"hidden_size": 64, "hidden_size": 96})",
+                            R"({"rope_scaling": {"factor": 2, "factor": 4}})"}) {
+    const auto config = ParseConfig(twice, "config.json");
+    ASSERT_FALSE(config.ok()) << twice;
+    EXPECT_THAT(config.status().message(), HasSubstr("\" is there twice, allowed: once"));
+  }
+  const auto nested = ParseWith(json::parse(R"({"a": {"x": 1}, "b": {"x": 1, "a": 2}})"));
+  EXPECT_TRUE(nested.ok()) << "the same key in different objects: " << nested.status();
+}
+
+TEST(ConfigTest, RefusesWhatIsNoFileAndDoesNotWait) {
+  const testing::TempDir folder;
+  EXPECT_THAT(LoadConfig(folder.path()).status().message(), HasSubstr("config.json: no such file"));
+  const auto path = folder.path() / "config.json";
+  std::filesystem::create_directory(path);
+  EXPECT_THAT(LoadConfig(folder.path()).status().message(),
+              HasSubstr("config.json: is a folder, allowed: a regular file"));
+  std::filesystem::remove(path);
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_THAT(LoadConfig(folder.path()).status().message(), HasSubstr("is a pipe"));
 }
 
 TEST(ConfigTest, RefusesWhatIsNotAnObject) {

@@ -17,10 +17,13 @@ namespace phalanx {
 namespace {
 
 using testing::DummyCheckpoint;
+using ::testing::ElementsAre;
 using testing::GroupOptions;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using testing::ModelGroup;
 using testing::Piece;
+using testing::RawTensor;
 using testing::RawTensors;
 using testing::Row;
 using testing::TempDir;
@@ -135,8 +138,8 @@ TEST(LoadingErrorsTest, NamesFileTensorExpectedAndFound) {
   RawTensors bad = good;
   bad.erase("model.layers.1.self_attn.k_proj.bias");
   expect(bad,
-         "tensor \"model.layers.1.self_attn.k_proj.bias\": found none, expected BF16, F16 or "
-         "F32 of shape [10]");
+         "tensor \"model.layers.1.self_attn.k_proj.bias\" is missing, expected BF16, F16 or F32 "
+         "of shape [10]");
   bad = good;
   bad["model.norm.weight"].shape = {8, 9};
   expect(bad,
@@ -147,7 +150,7 @@ TEST(LoadingErrorsTest, NamesFileTensorExpectedAndFound) {
   expect(bad, "tensor \"lm_head.weight\": found I16 of shape [500, 72], expected BF16");
   bad = good;
   bad.erase("lm_head.weight");
-  expect(bad, "tensor \"lm_head.weight\": found none");
+  expect(bad, "tensor \"lm_head.weight\" is missing");
   for (const auto& [name, where] : {std::pair{"model.layers.0.mlp.down_proj.weight", "[0, 3]"},
                                     std::pair{"model.layers.0.input_layernorm.weight", "[3, 0]"}}) {
     for (const uint16_t bits : {uint16_t{0x7fc0}, uint16_t{0xff80}}) {  // NaN, -infinity
@@ -159,6 +162,48 @@ TEST(LoadingErrorsTest, NamesFileTensorExpectedAndFound) {
                                         name, BF16ToFloat(bits), where)));
     }
   }
+}
+
+TEST(LoadingErrorsTest, RefusesLayerTensorsThatTheConfigDoesNotHave) {
+  const Qwen2Config config = SmallConfig(DType::kBF16);
+  Qwen2Config deeper = config;
+  deeper.num_layers += 1;
+  const TempDir folder;
+  const auto path = folder.path() / "model.safetensors";
+  testing::WriteSafetensors(path, DummyCheckpoint(deeper, kSeed));
+  EXPECT_THAT(
+      LoadError(config, folder, 2),
+      HasSubstr(fmt::format("tensor \"model.layers.{0}.input_layernorm.weight\" belongs to layer "
+                            "{0}, allowed: layers 0 to {1}, because config.json says "
+                            "num_hidden_layers is {0}",
+                            config.num_layers, config.num_layers - 1)));
+  RawTensors tensors = DummyCheckpoint(config, kSeed);
+  tensors["model.layers.0.self_attn.q_norm.weight"] = tensors["model.norm.weight"];
+  testing::WriteSafetensors(path, tensors);
+  EXPECT_THAT(LoadError(config, folder),
+              HasSubstr("\"model.layers.0.self_attn.q_norm.weight\" is not part of a Qwen2 layer"));
+}
+
+TEST(LoadingTest, WarnsOnceOfTensorsThatAreNotUsed) {
+  const Qwen2Config config = SmallConfig(DType::kBF16);
+  RawTensors tensors = DummyCheckpoint(config, kSeed);
+  const auto warnings = [&] {
+    const TempDir folder;
+    testing::WriteSafetensors(folder.path() / "model.safetensors", tensors);
+    std::vector<std::string> heard;
+    GroupOptions options = FileOptions(config, 1, folder);
+    options.model.on_warning = [&](std::string_view text) { heard.emplace_back(text); };
+    EXPECT_TRUE(ModelGroup::Load(options).ok());
+    return heard;
+  };
+  const RawTensor extra = {"F32", {1}, "abcd"};
+  tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = extra;
+  tensors["model.layers.7.self_attn.rotary_emb.inv_freq"] = extra;
+  EXPECT_THAT(warnings(), IsEmpty()) << "rotary buffers follow from the config";
+  for (const char* name : {"score.weight", "a", "b", "c", "d"}) tensors[name] = extra;
+  EXPECT_THAT(warnings(),
+              ElementsAre("5 tensors of the checkpoint not used: \"a\", \"b\", \"c\", \"d\" and "
+                          "1 more"));
 }
 
 TEST(LoadingTest, RefusesAContextThatThePositionsDoNotReach) {
@@ -183,7 +228,9 @@ TEST(LoadingTest, DecidesAboutTyingByWhatIsThere) {
   RawTensors tensors = untied;
   tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"];
   testing::WriteSafetensors(path, tensors);
-  EXPECT_EQ(Logits(FileOptions(config, 2, folder)), tied_logits) << "both, equal";
+  GroupOptions both = FileOptions(config, 2, folder);
+  both.model.on_warning = [](std::string_view text) { ADD_FAILURE() << text; };
+  EXPECT_EQ(Logits(both), tied_logits) << "both, equal";
   tensors.erase("model.embed_tokens.weight");
   testing::WriteSafetensors(path, tensors);
   EXPECT_EQ(Logits(FileOptions(config, 2, folder)), tied_logits) << "only the head";

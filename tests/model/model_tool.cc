@@ -12,6 +12,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "kernels/base/file.h"
 #include "model/json_fields.h"
 #include "tests/model/model_group.h"
 

@@ -53,7 +53,8 @@ TEST_F(SafetensorsTest, ShowsExpectedAndFound) {
                         "[2, 3], expected BF16, F16 or F32 of shape [3, 2]"));
   EXPECT_THAT(message("a", {6}), HasSubstr("found BF16 of shape [2, 3]"));
   EXPECT_THAT(message("i", {1}), HasSubstr("found I32 of shape [1], expected BF16"));
-  EXPECT_THAT(message("c", {1}), HasSubstr("tensor \"c\": found none, expected"));
+  EXPECT_THAT(message("c", {1}),
+              HasSubstr("tensor \"c\" is missing, expected BF16, F16 or F32 of shape [1]"));
 }
 
 TEST_F(SafetensorsTest, RefusesBadFiles) {
@@ -72,7 +73,8 @@ TEST_F(SafetensorsTest, RefusesBadFiles) {
           Case{std::string(64, '\xff'), "header length is 18446744073709551615"},
           Case{good.substr(0, 40), "header length is"},
           Case{good.substr(0, good.size() - 1), "the bytes of data in the file (is it cut short?)"},
-          Case{good + "y", "the tensors end at byte 16 of the data, expected 17"},
+          Case{good + "y",
+               "the tensors end at byte 16 of the data, expected 17, its end; is one missing"},
           Case{with("[]", 0), "not the JSON object"},
           Case{with("{\"a\":", 0), "not the JSON object"},
           Case{
@@ -89,7 +91,8 @@ TEST_F(SafetensorsTest, RefusesBadFiles) {
               with(
                   R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}})",
                   3),
-              "tensor \"b\": data begins at byte 2, expected 1: there is a gap"},
+              "tensor \"b\": data begins at byte 2, expected 1: the bytes before it belong to no "
+              "tensor; is one missing"},
           Case{with(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,3]}})", 3),
                "tensor \"a\": data_offsets hold 3 bytes, expected 4 for U8 [4]"},
           Case{with(R"({"a":{"dtype":"Q9","shape":[3],"data_offsets":[0,3]}})", 3),
@@ -121,7 +124,15 @@ TEST_F(SafetensorsTest, RefusesWhatIsNoFile) {
   const auto path = folder_.path() / "model.safetensors";
   EXPECT_THAT(SafetensorsFile::Open(path).status().message(), HasSubstr("no such file"));
   ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
-  EXPECT_THAT(SafetensorsFile::Open(path).status().message(), HasSubstr("not a regular file"));
+  EXPECT_THAT(SafetensorsFile::Open(path).status().message(),
+              HasSubstr("is a pipe, allowed: a regular file"));
+  const auto index = folder_.path() / "model.safetensors.index.json";
+  std::filesystem::remove(path);
+  std::filesystem::create_directory(path);
+  EXPECT_THAT(Checkpoint::Open(folder_.path()).status().message(), HasSubstr("is a folder"));
+  std::filesystem::remove(path);
+  ASSERT_EQ(mkfifo(index.c_str(), 0600), 0);
+  EXPECT_THAT(Checkpoint::Open(folder_.path()).status().message(), HasSubstr("is a pipe"));
 }
 
 TEST_F(SafetensorsTest, NoticesAFileThatShrinks) {
@@ -147,6 +158,7 @@ TEST_F(SafetensorsTest, ReadsShardsAndRefusesBadIndexes) {
   for (const Case& c : {
            Case{"{}", "weight_map: is missing"},
            Case{R"({"weight_map": 3})", "weight_map: is 3"},
+           Case{R"({"weight_map": {"a": "x", "a": "y"}})", "key \"a\" is there twice"},
            Case{R"({"weight_map": {"a": 3}})", "file of tensor \"a\" is 3"},
            Case{R"({"weight_map": {"a": "../model.safetensors"}})", "is \"../model.safetensors\""},
            Case{R"({"weight_map": {"a": "/etc/passwd"}})", "is \"/etc/passwd\""},

@@ -1,9 +1,9 @@
-#include "model/locate.h"
+#include "hub/locate.h"
 
 #include <algorithm>
 #include <cstdlib>
 
-#include "model/json_fields.h"
+#include "kernels/base/file.h"
 
 namespace phalanx {
 namespace {
@@ -47,10 +47,7 @@ fs::path HubCacheDir() {
 StatusOr<fs::path> LocateModel(std::string_view model, const fs::path& hub_cache) {
   std::error_code ignored;
   const fs::path folder(model);
-  if (!model.empty() && fs::is_directory(folder, ignored)) {
-    if (HasConfig(folder)) return folder;
-    return InvalidField("model", model, "a folder with a config.json").WithContext("--model");
-  }
+  if (!model.empty() && fs::is_directory(folder, ignored)) return folder;
   const size_t at = std::min(model.find('@'), model.size());
   const std::string_view id = model.substr(0, at);
   const std::string_view revision = at < model.size() ? model.substr(at + 1) : "main";
@@ -58,9 +55,10 @@ StatusOr<fs::path> LocateModel(std::string_view model, const fs::path& hub_cache
   const bool is_id = slash != std::string_view::npos && IsNamePart(id.substr(0, slash)) &&
                      IsNamePart(id.substr(slash + 1)) && IsNamePart(revision);
   if (!is_id) {
-    return InvalidField("model", fmt::format("\"{}\"", model),
-                        "a folder that exists, or a hub id OWNER/NAME whose files are in the "
-                        "Hugging Face cache");
+    return InvalidField(
+        "--model",
+        fmt::format("{:?}{}", model, fs::exists(folder, ignored) ? ", a file" : ", no folder"),
+        "a model's folder, or a hub id OWNER/NAME or OWNER/NAME@REVISION");
   }
   const fs::path entry =
       hub_cache / fmt::format("models--{}--{}", id.substr(0, slash), id.substr(slash + 1));
@@ -73,10 +71,10 @@ StatusOr<fs::path> LocateModel(std::string_view model, const fs::path& hub_cache
   const fs::path snapshot = entry / "snapshots" / commit;
   if (IsNamePart(commit) && HasConfig(snapshot)) return snapshot;
   return NotFoundError(
-             "model: \"{}\" is neither a folder nor in the Hugging Face cache {}; fetch "
-             "it with: launch/fetch.sh {}",
+             "--model: \"{}\" is neither a folder nor in the Hugging Face cache {}; fetch it with: "
+             "launch/fetch.sh {}",
              model, hub_cache.string(), model)
-      .WithField("model");
+      .WithField("--model");
 }
 
 }  // namespace phalanx

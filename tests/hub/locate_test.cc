@@ -1,4 +1,4 @@
-#include "model/locate.h"
+#include "hub/locate.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -26,7 +26,7 @@ class LocateTest : public ::testing::Test {
 
 TEST_F(LocateTest, TakesAFolderAsItIs) {
   EXPECT_EQ(*LocateModel(snapshot_.string(), "/nowhere"), snapshot_);
-  EXPECT_FALSE(LocateModel(cache_.path().string(), "/nowhere").ok());
+  EXPECT_EQ(*LocateModel(cache_.path().string(), "/nowhere"), cache_.path());
 }
 
 TEST_F(LocateTest, FindsAHubIdByRefOrCommit) {
@@ -37,7 +37,7 @@ TEST_F(LocateTest, FindsAHubIdByRefOrCommit) {
 TEST_F(LocateTest, SaysTheCommandThatFetches) {
   const auto missing = LocateModel("Qwen/Other", cache_.path());
   EXPECT_EQ(missing.status().code(), StatusCode::kNotFound);
-  EXPECT_EQ(missing.status().field(), "model");
+  EXPECT_EQ(missing.status().field(), "--model");
   EXPECT_THAT(missing.status().message(), HasSubstr("launch/fetch.sh Qwen/Other"));
   EXPECT_FALSE(LocateModel("Qwen/Tiny-0.5B@v2", cache_.path()).ok());
 }

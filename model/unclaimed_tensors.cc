@@ -1,0 +1,48 @@
+#include "model/unclaimed_tensors.h"
+
+#include <charconv>
+#include <set>
+
+namespace phalanx {
+namespace {
+
+constexpr std::string_view kLayerPrefix = "model.layers.";
+
+Status RefuseLayerTensor(const SafetensorsFile& file, std::string_view name,
+                         const Qwen2Config& config) {
+  const std::string_view rest = name.substr(kLayerPrefix.size());
+  int64_t layer = -1;
+  (void)std::from_chars(rest.data(), rest.data() + rest.size(), layer);
+  if (layer >= config.num_layers) {
+    return InvalidArgumentError(
+        "{}: tensor \"{}\" belongs to layer {}, allowed: layers 0 to {}, because config.json says "
+        "num_hidden_layers is {}",
+        file.path(), name, layer, config.num_layers - 1, config.num_layers);
+  }
+  return InvalidArgumentError(
+      "{}: tensor \"{}\" is not part of a Qwen2 layer, allowed: the norms, q, k, v (weight and "
+      "bias), o, gate, up and down projections",
+      file.path(), name);
+}
+
+}  // namespace
+
+StatusOr<std::vector<std::string>> FindUnclaimedTensors(const Checkpoint& checkpoint,
+                                                        const std::vector<WeightRow>& table,
+                                                        const Qwen2Config& config,
+                                                        const EmbeddingNames& names) {
+  std::set<std::string_view> claimed = {names.embedding, names.lm_head};
+  if (names.tied()) claimed.insert({EmbeddingNames{}.embedding, EmbeddingNames{}.lm_head});
+  for (const WeightRow& row : table) claimed.insert(row.name);
+  std::vector<std::string> unclaimed;
+  for (const auto& file : checkpoint.files()) {
+    for (const auto& [name, entry] : file->entries()) {
+      if (claimed.contains(name) || name.ends_with(".rotary_emb.inv_freq")) continue;
+      if (name.starts_with(kLayerPrefix)) return RefuseLayerTensor(*file, name, config);
+      unclaimed.push_back(name);
+    }
+  }
+  return unclaimed;
+}
+
+}  // namespace phalanx
