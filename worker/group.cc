@@ -9,7 +9,6 @@
 
 #include "hub/locate.h"
 #include "kernels/backend_factory.h"
-#include "model/locate.h"
 #include "worker/agreement.h"
 #include "worker/host.h"
 #include "worker/kv_pool.h"
@@ -165,8 +164,6 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   all.emplace_back("--max-model-len", std::to_string(options.max_model_len.value_or(0)));
   PHALANX_RETURN_IF_ERROR(AgreeOnValues(communicator, all));
   group.numerics_id = JoinValues(numerics);
-  model_options.on_warning = options.on_load_warning;
-  model_options.should_stop = options.should_stop;
 
   const Clock::time_point load_start = Clock::now();
   ModelOptions model_options;
@@ -177,6 +174,7 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   model_options.max_model_len = options.max_model_len.value_or(0);
   model_options.load_threads = group.threads;
   model_options.on_progress = options.on_load_progress;
+  model_options.on_warning = options.on_load_warning;
   PHALANX_ASSIGN_OR_RETURN(
       group.model,
       Agree(communicator, Qwen2Model::Load(local.model_dir, local.config, model_options,

@@ -33,13 +33,8 @@ struct GroupOptions {
   SchedulingPolicy policy = SchedulingPolicy::kFcfs;
   std::string version;  // of this build; part of the numerics id
   std::function<void(int64_t done_bytes, int64_t total_bytes)> on_load_progress;
-};
   std::function<void(std::string_view warning)> on_load_warning;
-  // True where the rank need not go on: loading ends with CANCELLED on every rank. Any thread.
-  std::function<bool()> should_stop;
-  // EngineOptions. `step_timeout` is what every step is granted; 0: no limit.
-  const LivenessBoard* board = nullptr;
-  std::chrono::milliseconds step_timeout{60'000};
+};
 
 // Rows that one step of about 150 ms can compute: 0.15 s * threads * the rate of one core /
 // 2 FLOP per weight and row, where the rate assumes 60 % of a common core's f32 FMA peak (AVX-512
