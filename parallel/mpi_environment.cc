@@ -43,16 +43,15 @@ Status MpiEnvironment::Query() {
   MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN);
   PHALANX_RETURN_IF_ERROR(MpiStatus(MPI_Comm_rank(world_, &rank_), "MPI_Comm_rank"));
   PHALANX_RETURN_IF_ERROR(MpiStatus(MPI_Comm_size(world_, &size_), "MPI_Comm_size"));
-  MPI_Comm host = MPI_COMM_NULL;
   PHALANX_RETURN_IF_ERROR(
-      MpiStatus(MPI_Comm_split_type(world_, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host),
+      MpiStatus(MPI_Comm_split_type(world_, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host_),
                 "MPI_Comm_split_type"));
-  PHALANX_RETURN_IF_ERROR(MpiStatus(MPI_Comm_size(host, &num_ranks_on_host_), "MPI_Comm_size"));
-  MPI_Comm_free(&host);
-  return OkStatus();
+  PHALANX_RETURN_IF_ERROR(MpiStatus(MPI_Comm_size(host_, &num_ranks_on_host_), "MPI_Comm_size"));
+  return MpiStatus(MPI_Comm_rank(host_, &rank_on_host_), "MPI_Comm_rank");
 }
 
 MpiEnvironment::~MpiEnvironment() {
+  if (host_ != MPI_COMM_NULL) MPI_Comm_free(&host_);
   if (world_ != MPI_COMM_NULL) MPI_Comm_free(&world_);
   MPI_Finalize();
 }

@@ -23,6 +23,8 @@ class MpiEnvironment {
   MPI_Comm world() const { return world_; }  // a duplicate; its errors are returned
   int rank() const { return rank_; }
   int size() const { return size_; }
+  MPI_Comm host() const { return host_; }  // the ranks of this host, in the order of the group's
+  int rank_on_host() const { return rank_on_host_; }
   int num_ranks_on_host() const { return num_ranks_on_host_; }
 
   // Prints the reason where this rank is `first_rank`, and ends the processes of all ranks.
@@ -35,6 +37,8 @@ class MpiEnvironment {
   MPI_Comm world_ = MPI_COMM_NULL;
   int rank_ = 0;
   int size_ = 1;
+  MPI_Comm host_ = MPI_COMM_NULL;
+  int rank_on_host_ = 0;
   int num_ranks_on_host_ = 1;
 };
 

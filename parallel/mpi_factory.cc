@@ -19,8 +19,9 @@ bool IsGroupOfOne() {
 StatusOr<std::unique_ptr<Communicator>> MakeSharedMemory(
     const MpiOptions& options, const std::shared_ptr<MpiEnvironment>& environment) {
   const SharedLayout layout{environment->size(), kDefaultSlotBytes};
-  PHALANX_ASSIGN_OR_RETURN(std::shared_ptr<SharedRegion> region,
-                           MakeMpiSharedRegion(environment, layout.total_bytes()));
+  PHALANX_ASSIGN_OR_RETURN(
+      std::shared_ptr<SharedRegion> region,
+      MakeMpiSharedRegion(environment, environment->world(), layout.total_bytes()));
   SharedMemoryOptions member;
   member.rank = environment->rank();
   member.layout = layout;
@@ -29,6 +30,35 @@ StatusOr<std::unique_ptr<Communicator>> MakeSharedMemory(
     environment->AbortAll(first_rank, reason);
   };
   return std::make_unique<SharedMemoryCommunicator>(std::move(member), std::move(region));
+}
+
+bool IsOneProcess(const MpiOptions& options) {
+  return !LaunchedByMpi() || (options.kind == CommunicatorKind::kAuto && IsGroupOfOne());
+}
+
+StatusOr<std::unique_ptr<Communicator>> MakeCommunicator(
+    const MpiOptions& options, const std::shared_ptr<MpiEnvironment>& environment) {
+  const bool one_host = environment->num_ranks_on_host() == environment->size();
+  if (options.kind == CommunicatorKind::kSharedMemory && !one_host) {
+    return InvalidField("communicator", "shm",
+                        fmt::format("auto or mpi, since {} of the {} ranks are on this host",
+                                    environment->num_ranks_on_host(), environment->size()));
+  }
+  if (one_host && options.kind != CommunicatorKind::kMpi)
+    return MakeSharedMemory(options, environment);
+  return MakeMpiOnlyCommunicator(environment);
+}
+
+StatusOr<std::shared_ptr<LivenessBoard>> MakeBoard(
+    const std::shared_ptr<MpiEnvironment>& environment) {
+  const int size = environment->num_ranks_on_host();
+  PHALANX_ASSIGN_OR_RETURN(
+      std::shared_ptr<SharedRegion> region,
+      MakeMpiSharedRegion(environment, environment->host(), LivenessBoard::SizeBytes(size)));
+  auto board = std::make_shared<LivenessBoard>(std::move(region), environment->rank_on_host(), size,
+                                               environment->rank(), environment->size());
+  PHALANX_RETURN_IF_ERROR(MpiStatus(MPI_Barrier(environment->world()), "MPI_Barrier"));
+  return board;
 }
 
 }  // namespace
@@ -41,18 +71,20 @@ StatusOr<CommunicatorKind> ParseCommunicatorKind(std::string_view name) {
 }
 
 StatusOr<std::unique_ptr<Communicator>> CreateMpiCommunicator(const MpiOptions& options) {
-  if (!LaunchedByMpi() || (options.kind == CommunicatorKind::kAuto && IsGroupOfOne()))
-    return MakeSingleCommunicator();
-  PHALANX_ASSIGN_OR_RETURN(std::shared_ptr<MpiEnvironment> environment, MpiEnvironment::Create());
-  const bool one_host = environment->num_ranks_on_host() == environment->size();
-  if (options.kind == CommunicatorKind::kSharedMemory && !one_host) {
-    return InvalidField("communicator", "shm",
-                        fmt::format("auto or mpi, since {} of the {} ranks are on this host",
-                                    environment->num_ranks_on_host(), environment->size()));
-  }
-  if (one_host && options.kind != CommunicatorKind::kMpi)
-    return MakeSharedMemory(options, environment);
-  return MakeMpiOnlyCommunicator(std::move(environment));
+  if (IsOneProcess(options)) return MakeSingleCommunicator();
+  PHALANX_ASSIGN_OR_RETURN(const std::shared_ptr<MpiEnvironment> environment,
+                           MpiEnvironment::Create());
+  return MakeCommunicator(options, environment);
+}
+
+StatusOr<MpiGroup> CreateMpiGroup(const MpiOptions& options) {
+  if (IsOneProcess(options)) return MpiGroup{MakeLonelyLivenessBoard(), MakeSingleCommunicator()};
+  PHALANX_ASSIGN_OR_RETURN(const std::shared_ptr<MpiEnvironment> environment,
+                           MpiEnvironment::Create());
+  MpiGroup group;
+  PHALANX_ASSIGN_OR_RETURN(group.communicator, MakeCommunicator(options, environment));
+  PHALANX_ASSIGN_OR_RETURN(group.board, MakeBoard(environment));
+  return group;
 }
 
 }  // namespace phalanx

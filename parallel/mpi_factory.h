@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "parallel/communicator.h"
+#include "parallel/liveness.h"
 
 namespace phalanx {
 
@@ -29,5 +30,13 @@ struct MpiOptions {
 // The communicator ends MPI when it is destroyed, together with its peers: a rank that leaves early
 // because of an error calls Abort, which prints the first reason and ends all processes.
 StatusOr<std::unique_ptr<Communicator>> CreateMpiCommunicator(const MpiOptions& options);
+
+// The same with the board on which the ranks of this host watch each other; every rank has
+// published its pid there. Both are destroyed together with those of the peers.
+struct MpiGroup {
+  std::shared_ptr<LivenessBoard> board;
+  std::unique_ptr<Communicator> communicator;
+};
+StatusOr<MpiGroup> CreateMpiGroup(const MpiOptions& options);
 
 }  // namespace phalanx

@@ -20,13 +20,14 @@ class MpiSharedRegion final : public SharedRegion {
   MpiSharedRegion(const MpiSharedRegion&) = delete;
   MpiSharedRegion& operator=(const MpiSharedRegion&) = delete;
 
-  Status Map() {
-    const MPI_Comm world = environment_->world();
-    const bool owner = environment_->rank() == 0;
+  Status Map(MPI_Comm ranks) {
+    int rank = 0;
+    PHALANX_RETURN_IF_ERROR(MpiStatus(MPI_Comm_rank(ranks, &rank), "MPI_Comm_rank"));
+    const bool owner = rank == 0;
     const auto bytes = static_cast<MPI_Aint>(owner ? size_bytes_ + kAlignmentBytes : 0);
     void* base = nullptr;
     PHALANX_RETURN_IF_ERROR(
-        MpiStatus(MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, world, &base, &window_),
+        MpiStatus(MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, ranks, &base, &window_),
                   "MPI_Win_allocate_shared"));
     MPI_Aint mapped_bytes = 0;
     int unit = 0;
@@ -36,7 +37,7 @@ class MpiSharedRegion final : public SharedRegion {
     const uintptr_t aligned = (address + kAlignmentBytes - 1) / kAlignmentBytes * kAlignmentBytes;
     data_ = static_cast<std::byte*>(base) + (aligned - address);
     if (owner) std::memset(data_, 0, size_bytes_);
-    return MpiStatus(MPI_Barrier(world), "MPI_Barrier");
+    return MpiStatus(MPI_Barrier(ranks), "MPI_Barrier");
   }
 
   std::byte* data() const override { return data_; }
@@ -52,9 +53,9 @@ class MpiSharedRegion final : public SharedRegion {
 }  // namespace
 
 StatusOr<std::shared_ptr<SharedRegion>> MakeMpiSharedRegion(
-    std::shared_ptr<MpiEnvironment> environment, size_t size_bytes) {
+    std::shared_ptr<MpiEnvironment> environment, MPI_Comm ranks, size_t size_bytes) {
   auto region = std::make_shared<MpiSharedRegion>(std::move(environment), size_bytes);
-  PHALANX_RETURN_IF_ERROR(region->Map());
+  PHALANX_RETURN_IF_ERROR(region->Map(ranks));
   return std::shared_ptr<SharedRegion>(std::move(region));
 }
 

@@ -9,9 +9,9 @@
 
 namespace phalanx {
 
-// Collective: every rank calls it with the same size; all must be on one host. Zeroed. Destroying
-// it is collective too.
+// Collective over `ranks`: every rank of it calls with the same size; all must be on one host.
+// Zeroed. Destroying it is collective too. `ranks` belongs to `environment`.
 StatusOr<std::shared_ptr<SharedRegion>> MakeMpiSharedRegion(
-    std::shared_ptr<MpiEnvironment> environment, size_t size_bytes);
+    std::shared_ptr<MpiEnvironment> environment, MPI_Comm ranks, size_t size_bytes);
 
 }  // namespace phalanx

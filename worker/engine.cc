@@ -28,7 +28,18 @@ class LockstepEngine final : public Engine {
                                   .vocab_size = limits_.vocab_size,
                                   .top_p_candidates = options.top_p_candidates},
                                  model.shard(), backend, communicator)),
-        buffers_(limits_, options.scheduler.max_num_logit_rows) {}
+        buffers_(limits_, options.scheduler.max_num_logit_rows),
+        board_(options.board),
+        deadline_(options.deadline) {}
+
+  Status WarmUp() override {
+    for (const StepPlan& plan : {WarmUpPrefill(), WarmUpDecode()}) {
+      PHALANX_RETURN_IF_ERROR(Run(plan).status());
+    }
+    last_step_ = 0;
+    Publish(Activity::kStarting, std::chrono::milliseconds(0));
+    return OkStatus();
+  }
 
   Status Submit(EngineRequest request) override {
     Flight flight{.arrival = Clock::now()};
@@ -55,12 +66,14 @@ class LockstepEngine final : public Engine {
     MarkStarted(plan);
     PHALANX_RETURN_IF_ERROR(Send(plan));
     PHALANX_ASSIGN_OR_RETURN(std::vector<SampleResult> results, Run(plan));
+    Publish(Activity::kServing, deadline_.base);
     return Commit(plan, std::move(results));
   }
 
   Status Heartbeat() override {
     StepPlan plan;
     plan.kind = StepPlan::Kind::kHeartbeat;
+    Publish(Activity::kServing, deadline_.base);
     return Send(plan);
   }
   Status Shutdown() override {
@@ -73,6 +86,7 @@ class LockstepEngine final : public Engine {
 
   Status Follow() override {
     for (;;) {
+      Publish(Activity::kWaitingForPlan, deadline_.base);
       PHALANX_RETURN_IF_ERROR(communicator_.Broadcast(message_));
       PHALANX_ASSIGN_OR_RETURN(const StepPlan plan, Decode(message_));
       if (plan.kind == StepPlan::Kind::kShutdown) return OkStatus();
@@ -107,12 +121,56 @@ class LockstepEngine final : public Engine {
   // What every rank does with a plan.
   StatusOr<std::vector<SampleResult>> Run(const StepPlan& plan) {
     PHALANX_RETURN_IF_ERROR(Validate(plan, limits_).WithContext("step plan"));
+    last_step_ = plan.step;
+    const std::chrono::milliseconds allowed = deadline_.For(plan);
+    Publish(Activity::kForwardPass, allowed);
     for (const SlotInit& init : plan.inits) sampler_->InitSlot(init);
     const ForwardBatch batch = buffers_.Fill(plan, *sampler_);
     PHALANX_ASSIGN_OR_RETURN(const TensorView logits, model_.Forward(batch));
-    PHALANX_ASSIGN_OR_RETURN(std::vector<SampleResult> results, sampler_->Sample(plan, logits));
-    last_step_ = plan.step;
-    return results;
+    Publish(Activity::kSampling, allowed);
+    return sampler_->Sample(plan, logits);
+  }
+
+  void Publish(Activity activity, std::chrono::milliseconds allowed) const {
+    if (board_ != nullptr) board_->Publish(activity, last_step_, allowed);
+  }
+
+  // As many rows as a short prompt has, with room for one more token.
+  int32_t WarmUpRows() const {
+    constexpr int32_t kRows = 64;
+    const int64_t pool_tokens = limits_.num_blocks * limits_.block_size;
+    return static_cast<int32_t>(std::min<int64_t>(
+        {kRows, limits_.max_num_tokens, limits_.max_model_len - 1, pool_tokens - 1}));
+  }
+
+  SequenceWork WarmUpWork(int32_t end_position) const {
+    SequenceWork work;
+    work.sample = SequenceWork::Sample::kLast;
+    const int32_t num_blocks = (end_position + limits_.block_size - 1) / limits_.block_size;
+    for (int32_t block = 0; block < num_blocks; ++block) work.block_table.push_back(block);
+    return work;
+  }
+
+  StepPlan WarmUpPrefill() const {
+    const int32_t rows = WarmUpRows();
+    SequenceWork work = WarmUpWork(rows);
+    for (int32_t i = 0; i < rows; ++i) work.tokens.push_back(i % limits_.vocab_size);
+    work.logit_offsets = {rows - 1};
+    SlotInit init;
+    init.prompt_ids = work.tokens;
+    init.params.temperature = 1;
+    init.params.top_p = 0.9F;
+    init.params.max_tokens = 2;
+    return {.inits = {std::move(init)}, .work = {std::move(work)}};
+  }
+
+  StepPlan WarmUpDecode() const {
+    const int32_t position = WarmUpRows();
+    SequenceWork work = WarmUpWork(position + 1);
+    work.start_position = position;
+    work.tokens = {kLastSample};
+    work.logit_offsets = {0};
+    return {.inits = {}, .work = {std::move(work)}};
   }
 
   // Files prompt log-probabilities under the positions that they belong to.
@@ -173,6 +231,8 @@ class LockstepEngine final : public Engine {
   Scheduler scheduler_;
   std::unique_ptr<Sampler> sampler_;
   StepBuffers buffers_;
+  const LivenessBoard* board_;
+  const StepDeadline deadline_;
   std::string message_;
   uint64_t last_step_ = 0;
   std::unordered_map<uint64_t, Flight> flights_;

@@ -11,14 +11,19 @@
 
 #include "kernels/base/status.h"
 #include "model/model.h"
+#include "parallel/liveness.h"
 #include "worker/sampler.h"
 #include "worker/scheduler.h"
+#include "worker/step_deadline.h"
 
 namespace phalanx {
 
 struct EngineOptions {
   SchedulerConfig scheduler;        // limits agreed by all ranks
   int32_t top_p_candidates = 1024;  // SamplerOptions
+  // Where this rank publishes what it does, and how long that may take. It must outlive the engine.
+  const LivenessBoard* board = nullptr;  // null: nobody watches
+  StepDeadline deadline;
 };
 
 struct EngineOutput {
@@ -40,6 +45,11 @@ class Engine {
   static std::unique_ptr<Engine> Create(const EngineOptions& options, Qwen2Model& model,
                                         Backend& backend, Communicator& communicator);
   virtual ~Engine() = default;
+
+  // All ranks, before the first request: runs a small prefill and a decode step and forgets them,
+  // so that the first request does not pay for first touches. Scheduler, prefix cache and
+  // statistics know nothing of it.
+  virtual Status WarmUp() = 0;
 
   // Rank 0 only; one thread.
   virtual Status Submit(EngineRequest request) = 0;

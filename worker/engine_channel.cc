@@ -166,10 +166,20 @@ internal::Register Registration(const EngineChannelOptions& options) {
 
 Status ServeEngine(const EngineChannelOptions& options, Engine& engine,
                    const std::atomic<bool>& stop_requested) {
-  StatusOr<std::unique_ptr<EngineStream>> stream =
-      EngineStream::Dial({.socket_path = options.socket.string()}, Registration(options));
+  DialOptions dial{.socket_path = options.socket.string()};
+  dial.while_waiting = [&engine, &stop_requested, last = Clock::time_point{}]() mutable {
+    if (stop_requested) return CancelledError("stopped before a coordinator was there");
+    if (Clock::now() - last < kIdlePulse) return OkStatus();
+    last = Clock::now();
+    return engine.Heartbeat();
+  };
+  StatusOr<std::unique_ptr<EngineStream>> stream = EngineStream::Dial(dial, Registration(options));
   if (!stream.ok()) {
     PHALANX_RETURN_IF_ERROR(engine.Shutdown());
+    if (stop_requested) {
+      spdlog::info("{}", stream.status().message());
+      return OkStatus();
+    }
     return stream.status();
   }
   spdlog::info("serving epoch {}", (*stream)->epoch());

@@ -25,7 +25,7 @@ struct EngineChannelOptions {
 
 // Runs until the coordinator has drained the group or `stop_requested` is set and admitted requests
 // are done (OK), or until the channel or the group breaks. Lets the other ranks go before it
-// returns. Rank 0 only.
+// returns; sends heartbeats while it waits for the coordinator. Rank 0 only.
 Status ServeEngine(const EngineChannelOptions& options, Engine& engine,
                    const std::atomic<bool>& stop_requested);
 

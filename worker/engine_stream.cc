@@ -11,8 +11,11 @@ constexpr int kMaxCommandBytes = 64 << 20;
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::chrono::milliseconds kLook{50};  // between two looks at what is waited for
+
 // The token file is written before the socket is bound, so it may be absent for a moment.
-StatusOr<std::string> ReadToken(const std::string& path, Clock::time_point deadline) {
+StatusOr<std::string> ReadToken(const DialOptions& options, Clock::time_point deadline) {
+  const std::string path = options.socket_path + ".token";
   for (;;) {
     std::ifstream file(path);
     std::string token;
@@ -20,8 +23,19 @@ StatusOr<std::string> ReadToken(const std::string& path, Clock::time_point deadl
     if (Clock::now() >= deadline) {
       return UnavailableError("--engine: no coordinator: cannot read {}", path);
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    PHALANX_RETURN_IF_ERROR(options.while_waiting());
+    std::this_thread::sleep_for(kLook);
   }
+}
+
+Status Connect(const DialOptions& options, Clock::time_point deadline, grpc::Channel& channel) {
+  while (!channel.WaitForConnected(std::chrono::system_clock::now() + kLook)) {
+    if (Clock::now() >= deadline) {
+      return UnavailableError("--engine: no coordinator listens on {}", options.socket_path);
+    }
+    PHALANX_RETURN_IF_ERROR(options.while_waiting());
+  }
+  return OkStatus();
 }
 
 }  // namespace
@@ -29,8 +43,7 @@ StatusOr<std::string> ReadToken(const std::string& path, Clock::time_point deadl
 StatusOr<std::unique_ptr<EngineStream>> EngineStream::Dial(const DialOptions& options,
                                                            internal::Register registration) {
   const Clock::time_point deadline = Clock::now() + options.patience;
-  PHALANX_ASSIGN_OR_RETURN(*registration.mutable_token(),
-                           ReadToken(options.socket_path + ".token", deadline));
+  PHALANX_ASSIGN_OR_RETURN(*registration.mutable_token(), ReadToken(options, deadline));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxCommandBytes);
   arguments.SetMaxSendMessageSize(kMaxCommandBytes);
@@ -39,44 +52,55 @@ StatusOr<std::unique_ptr<EngineStream>> EngineStream::Dial(const DialOptions& op
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
   const std::shared_ptr<grpc::Channel> channel = grpc::CreateCustomChannel(
       "unix:" + options.socket_path, grpc::InsecureChannelCredentials(), arguments);
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-  if (!channel->WaitForConnected(std::chrono::system_clock::now() + left)) {
-    return UnavailableError("--engine: no coordinator listens on {}", options.socket_path);
-  }
+  PHALANX_RETURN_IF_ERROR(Connect(options, deadline, *channel));
   std::unique_ptr<EngineStream> self(new EngineStream());
   self->stub_ = internal::EngineHub::NewStub(channel);
   self->stream_ = self->stub_->Attach(&self->context_);
-  PHALANX_RETURN_IF_ERROR(self->Register(std::move(registration)));
   self->reader_ = std::thread([stream = self.get()] { stream->Read(); });
+  PHALANX_RETURN_IF_ERROR(self->Register(options, deadline, std::move(registration)));
   return self;
 }
 
-Status EngineStream::Register(internal::Register registration) {
+// The reader takes the answer, so that a coordinator that does not answer can be waited for with
+// open eyes.
+Status EngineStream::Register(const DialOptions& options, Clock::time_point deadline,
+                              internal::Register registration) {
   internal::EngineEvent event;
   *event.mutable_register_() = std::move(registration);
-  internal::EngineCommand command;
-  if (stream_->Write(event) && stream_->Read(&command) && command.has_welcome()) {
-    epoch_ = command.welcome().epoch();
+  stream_->Write(event);  // a refusal says more than a failed write
+  std::unique_lock lock(mu_);
+  const auto has_answer = [this] { return closed_ || !commands_.empty(); };
+  while (!arrived_.wait_for(lock, kLook, has_answer)) {
+    Status status = Clock::now() >= deadline
+                        ? UnavailableError("--engine: the coordinator on {} does not answer",
+                                           options.socket_path)
+                        : options.while_waiting();
+    if (!status.ok()) {
+      context_.TryCancel();
+      return status;
+    }
+  }
+  if (!commands_.empty() && commands_.front().has_welcome()) {
+    epoch_ = commands_.front().welcome().epoch();
+    commands_.erase(commands_.begin());
     return OkStatus();
   }
   context_.TryCancel();
-  const grpc::Status refusal = stream_->Finish();
-  stream_.reset();
-  return Status(
-      StatusCode::kUnavailable,
-      fmt::format("the coordinator refused this worker group: {}", refusal.error_message()));
+  arrived_.wait(lock, [this] { return closed_; });
+  return UnavailableError("the coordinator refused this worker group: {}",
+                          final_status_.error_message());
 }
 
 EngineStream::~EngineStream() {
   if (stream_ == nullptr) return;
   // The other side reads what was written before it sees the end.
   stream_->WritesDone();
-  std::unique_lock lock(mu_);
-  arrived_.wait_for(lock, std::chrono::seconds(1), [this] { return closed_; });
-  lock.unlock();
+  {
+    std::unique_lock lock(mu_);
+    arrived_.wait_for(lock, std::chrono::seconds(1), [this] { return closed_; });
+  }
   context_.TryCancel();
-  if (reader_.joinable()) reader_.join();
-  stream_->Finish();
+  reader_.join();
 }
 
 void EngineStream::Read() {
@@ -86,7 +110,9 @@ void EngineStream::Read() {
     commands_.push_back(std::move(command));
     arrived_.notify_one();
   }
+  grpc::Status status = stream_->Finish();
   std::lock_guard lock(mu_);
+  final_status_ = std::move(status);
   closed_ = true;
   arrived_.notify_one();
 }

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,13 +20,16 @@ namespace phalanx {
 
 struct DialOptions {
   std::string socket_path;  // the token lies in socket_path + ".token"
-  std::chrono::seconds patience{60};
+  std::chrono::milliseconds patience{60'000};
+  // Asked at least ten times a second while there is nothing to do but to wait; an error ends the
+  // dialing.
+  std::function<Status()> while_waiting = [] { return OkStatus(); };
 };
 
 class EngineStream {
  public:
-  // Retries until the coordinator listens. UNAVAILABLE when patience ends, UNAUTHENTICATED and
-  // others where the coordinator refuses the registration, with its words.
+  // Retries until the coordinator listens. UNAVAILABLE when patience ends or where the coordinator
+  // refuses the registration, with its words; else the error of `while_waiting`.
   static StatusOr<std::unique_ptr<EngineStream>> Dial(const DialOptions& options,
                                                       internal::Register registration);
   ~EngineStream();
@@ -43,8 +47,11 @@ class EngineStream {
   Status Send(const internal::EngineEvent& event);
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   EngineStream() = default;
-  Status Register(internal::Register registration);
+  Status Register(const DialOptions& options, Clock::time_point deadline,
+                  internal::Register registration);
   void Read();
 
   grpc::ClientContext context_;
@@ -57,6 +64,7 @@ class EngineStream {
   std::condition_variable arrived_;
   std::vector<internal::EngineCommand> commands_;
   bool closed_ = false;
+  grpc::Status final_status_;  // once closed
 };
 
 }  // namespace phalanx

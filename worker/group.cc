@@ -27,14 +27,6 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-double RowFlop(const Qwen2Config& config) {
-  const auto hidden = static_cast<double>(config.hidden_size);
-  const auto heads = static_cast<double>(2 * config.num_heads + 2 * config.num_kv_heads);
-  const double attention = hidden * heads * static_cast<double>(config.head_dim);
-  const double mlp = 3.0 * hidden * static_cast<double>(config.intermediate_size);
-  return 2.0 * static_cast<double>(config.num_layers) * (attention + mlp);
-}
-
 // What a rank finds by itself, before it meets the others.
 struct Local {
   std::filesystem::path model_dir;
@@ -113,8 +105,7 @@ Status CreatePool(const GroupOptions& options, Communicator& communicator, Group
 
 int32_t DefaultStepTokens(const Qwen2Config& config, const std::string& isa, int threads_in_all,
                           int32_t max_num_seqs) {
-  const double gflops = isa == "avx512" ? 60.0 : isa == "avx2" ? 36.0 : 6.0;
-  const double rows = kStepSeconds * threads_in_all * gflops * 1e9 / RowFlop(config);
+  const double rows = kStepSeconds * threads_in_all * AssumedCoreRate(isa) / RowFlop(config);
   const double rounded = std::ceil(std::min(rows, kMaxStepTokens) / 16.0) * 16.0;
   return std::max(static_cast<int32_t>(rounded), max_num_seqs);
 }
@@ -175,6 +166,7 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   model_options.load_threads = group.threads;
   model_options.on_progress = options.on_load_progress;
   model_options.on_warning = options.on_load_warning;
+  model_options.should_stop = options.should_stop;
   PHALANX_ASSIGN_OR_RETURN(
       group.model,
       Agree(communicator, Qwen2Model::Load(local.model_dir, local.config, model_options,
@@ -184,8 +176,18 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   const Clock::time_point pool_start = Clock::now();
   PHALANX_RETURN_IF_ERROR(CreatePool(options, communicator, group));
   group.pool_s = SecondsSince(pool_start);
-  group.engine =
-      Engine::Create({.scheduler = group.scheduler}, *group.model, *group.backend, communicator);
+
+  EngineOptions engine_options;
+  engine_options.scheduler = group.scheduler;
+  engine_options.board = options.board;
+  const double rate = AssumedCoreRate(isa) * group.threads * communicator.size();
+  engine_options.deadline = {.base = options.step_timeout,
+                             .seconds_per_row = RowFlop(local.config) / rate,
+                             .seconds_per_position = PositionFlop(local.config) / rate};
+  group.engine = Engine::Create(engine_options, *group.model, *group.backend, communicator);
+  const Clock::time_point warm_up_start = Clock::now();
+  PHALANX_RETURN_IF_ERROR(group.engine->WarmUp());
+  group.warm_up_s = SecondsSince(warm_up_start);
   return group;
 }
 

@@ -2,6 +2,7 @@
 // the end-to-end benchmark.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -34,12 +35,16 @@ struct GroupOptions {
   std::string version;  // of this build; part of the numerics id
   std::function<void(int64_t done_bytes, int64_t total_bytes)> on_load_progress;
   std::function<void(std::string_view warning)> on_load_warning;
+  // True where the rank need not go on: loading ends with CANCELLED on every rank. Any thread.
+  std::function<bool()> should_stop;
+  // EngineOptions. `step_timeout` is what every step is granted; 0: no limit.
+  const LivenessBoard* board = nullptr;
+  std::chrono::milliseconds step_timeout{60'000};
 };
 
 // Rows that one step of about 150 ms can compute: 0.15 s * threads * the rate of one core /
-// 2 FLOP per weight and row, where the rate assumes 60 % of a common core's f32 FMA peak (AVX-512
-// 60, AVX2 36, otherwise 6 GFLOP/s). Rounded up to 16, at least `max_num_seqs` so that every
-// sequence can decode in each step, at most 2048.
+// 2 FLOP per weight and row (AssumedCoreRate). Rounded up to 16, at least `max_num_seqs` so that
+// every sequence can decode in each step, at most 2048.
 int32_t DefaultStepTokens(const Qwen2Config& config, const std::string& isa, int threads_in_all,
                           int32_t max_num_seqs);
 
@@ -56,6 +61,7 @@ struct Group {
   int64_t kv_bytes = 0;            // of this rank
   double load_s = 0;
   double pool_s = 0;
+  double warm_up_s = 0;
 };
 
 // Collective. The error is the same on every rank: that of the lowest rank that failed.

@@ -1,7 +1,7 @@
 // worker: one rank of a group. Rank 0 dials the coordinator; the others follow its plans.
 //
-// Exit codes: 0 after a drain, 2 where the group could not start (wrong flag, model, memory), 1
-// where it broke later.
+// Exit codes: 0 after a drain or a stop that was asked for, 2 where the group could not start
+// (wrong flag, model, memory), 1 where it broke later.
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
@@ -9,12 +9,17 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "parallel/mpi_environment.h"
+#include "parallel/watched_communicator.h"
 #include "worker/engine_channel.h"
+#include "worker/loss_report.h"
 #include "worker/options.h"
+#include "worker/watchdog.h"
 
 namespace phalanx {
 namespace {
@@ -28,11 +33,11 @@ static_assert(std::atomic<bool>::is_always_lock_free);
 
 void RequestStop(int) { stop_requested = true; }
 
-// Signals that mpirun passes on reach all ranks; only rank 0 acts, or the others would leave in the
-// middle of a step.
-void HandleSignals(int rank) {
+// No rank leaves by itself, that would be in the middle of a step: the watchdogs pass the request
+// on, and rank 0 lets the others go.
+void HandleSignals() {
   struct sigaction action = {};
-  action.sa_handler = rank == 0 ? RequestStop : SIG_IGN;
+  action.sa_handler = RequestStop;
   for (const int number : {SIGTERM, SIGINT}) sigaction(number, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
 }
@@ -65,8 +70,10 @@ void LogStart(const Group& group, const Communicator& ranks, double communicator
       ranks.size(), ranks.name(), group.threads, limits.num_blocks, limits.max_model_len,
       limits.max_num_tokens, group.numerics_id);
   spdlog::info(
-      "start: communicator {:.0f} ms, weights {:.0f} ms, KV pool {:.0f} ms, in all {:.0f} ms",
-      communicator_s * 1e3, group.load_s * 1e3, group.pool_s * 1e3, total_s * 1e3);
+      "start: communicator {:.0f} ms, weights {:.0f} ms, KV pool {:.0f} ms, warm-up {:.0f} ms, in "
+      "all {:.0f} ms",
+      communicator_s * 1e3, group.load_s * 1e3, group.pool_s * 1e3, group.warm_up_s * 1e3,
+      total_s * 1e3);
 }
 
 std::function<void(int64_t, int64_t)> LogProgress() {
@@ -91,33 +98,88 @@ EngineChannelOptions DescribeGroup(const WorkerOptions& options, const Group& gr
           .limits = group.scheduler.limits};
 }
 
+// The coordinator hears of the group's end from the rank that knows why. Only where rank 0 shares
+// this rank's host, as the coordinator does.
+void ReportLoss(const WorkerOptions& options, const LivenessBoard& board, const Status& reason) {
+  const LivenessRecord& first = board.record(0);
+  if (first.rank != 0) return;
+  const Status status = SendLossReport(
+      {.socket = options.engine, .rank0_pid = first.pid, .reason = reason.message()});
+  if (!status.ok()) spdlog::warn("the coordinator could not be told: {}", status.message());
+}
+
+// The group cannot go on and some of its ranks do not listen. Leaving with an error makes the
+// launcher end those that remain, stopped ones too, a second sooner than MPI_Abort does.
+[[noreturn]] void EndGroup(const LivenessBoard& board) {
+  board.MarkEnded();
+  spdlog::shutdown();
+  std::_Exit(kBroken);
+}
+
+std::unique_ptr<Watchdog> StartWatchdog(const WorkerOptions& options, const LivenessBoard& board) {
+  WatchdogOptions watchdog;
+  watchdog.silence = options.group.step_timeout;
+  watchdog.stop_requested = &stop_requested;
+  watchdog.on_fault = [&options, &board](const Status& fault) {
+    spdlog::critical("{}", fault.message());
+    ReportLoss(options, board, fault);
+    EndGroup(board);
+  };
+  watchdog.on_end = [&board] { EndGroup(board); };
+  return Watchdog::Start(board, std::move(watchdog));
+}
+
+StatusOr<Group> Start(const WorkerOptions& options, Communicator& ranks) {
+  PHALANX_RETURN_IF_ERROR(CheckSize(options, ranks.size()));  // the same on every rank
+  return StartGroup(options.group, ranks);
+}
+
+// Waits for the peers, so that none is missed while it can still be noticed; what follows, the end
+// of MPI, is under a timer alone.
+void Leave(const WorkerOptions& options, const LivenessBoard& board, Communicator& ranks) {
+  const std::chrono::milliseconds allowed = options.group.step_timeout;
+  board.Publish(Activity::kLeaving, board.mine().step, allowed);
+  if (const Status status = ranks.Barrier(); !status.ok()) spdlog::warn("{}", status.message());
+  board.Publish(Activity::kLeft, board.mine().step, std::chrono::milliseconds(0));
+  alarm(static_cast<unsigned>(allowed.count() / 1000));
+}
+
 int Run(WorkerOptions options) {
   const auto begin = std::chrono::steady_clock::now();
   const auto seconds = [begin] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   };
-  auto communicator =
-      CreateMpiCommunicator({options.communicator, std::max(1, options.group.threads)});
-  if (!communicator.ok()) {
-    spdlog::critical("{}", communicator.status().message());
+  HandleSignals();
+  auto created = CreateMpiGroup({options.communicator, std::max(1, options.group.threads)});
+  if (!created.ok()) {
+    spdlog::critical("{}", created.status().message());
     return kStartError;
   }
-  Communicator& ranks = **communicator;
+  const LivenessBoard& board = *created->board;
+  const std::unique_ptr<Communicator> watched =
+      MakeWatchedCommunicator(*created->communicator, board);
+  Communicator& ranks = *watched;
   const double communicator_s = seconds();
-  HandleSignals(ranks.rank());
+  const std::unique_ptr<Watchdog> watchdog = StartWatchdog(options, board);
+  options.group.board = &board;
+  options.group.should_stop = [&board] { return stop_requested || board.stop_requested(); };
   if (ranks.rank() == 0) {
     options.group.on_load_progress = LogProgress();
     options.group.on_load_warning = [](std::string_view warning) { spdlog::warn("{}", warning); };
   }
 
-  Status status = CheckSize(options, ranks.size());  // the same on every rank
-  StatusOr<Group> started =
-      status.ok() ? StartGroup(options.group, ranks) : StatusOr<Group>(status);
+  StatusOr<Group> started = Start(options, ranks);
   if (!started.ok()) {
-    if (ranks.rank() == 0) spdlog::critical("{}", started.status().message());
-    return kStartError;
+    const bool is_stopped = started.status().code() == StatusCode::kCancelled;
+    if (ranks.rank() == 0) {
+      spdlog::log(is_stopped ? spdlog::level::info : spdlog::level::critical, "{}",
+                  started.status().message());
+    }
+    Leave(options, board, ranks);
+    return is_stopped ? 0 : kStartError;
   }
   Group& group = *started;
+  Status status;
   if (ranks.rank() == 0) {
     LogStart(group, ranks, communicator_s, seconds());
     status =
@@ -125,8 +187,13 @@ int Run(WorkerOptions options) {
   } else {
     status = group.engine->Follow();
   }
-  if (status.ok()) return 0;
+  if (status.ok()) {
+    Leave(options, board, ranks);
+    return 0;
+  }
+  board.Publish(Activity::kFailed, board.mine().step, std::chrono::milliseconds(0));
   spdlog::critical("rank={} {}", ranks.rank(), status.ToString());
+  ReportLoss(options, board, status);
   ranks.Abort(status);
   return kBroken;
 }

@@ -59,6 +59,23 @@ void AddChoice(CLI::App& app, const std::string& flag, T& value,
       ->default_str(names.front());
 }
 
+void AddStepTimeout(CLI::App& app, GroupOptions& group) {
+  constexpr double kMostSeconds = 86400;
+  app.add_option_function<double>(
+         "--step-timeout",
+         [&group](double seconds) {
+           if (!(seconds == 0 || (seconds >= 1 && seconds <= kMostSeconds))) {
+             throw CLI::ValidationError(
+                 InvalidField("--step-timeout", seconds, "0 (never) or 1 to 86400 seconds")
+                     .message());
+           }
+           group.step_timeout = std::chrono::milliseconds(std::llround(seconds * 1e3));
+         },
+         "seconds without progress after which a rank counts as lost and the group ends; long "
+         "steps get more; 0: never [60]")
+      ->type_name("SECONDS");
+}
+
 void AddFlags(CLI::App& app, WorkerOptions& options) {
   GroupOptions& group = options.group;
   constexpr int64_t kMostBytes = std::numeric_limits<int64_t>::max();
@@ -102,7 +119,12 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
       "tokens of one step; default: what the model computes in about 150 ms");
   AddCount(
       app, "--block-size", 1, 1024,
-      [&group](int64_t n) { group.block_size = static_cast<int32_t>(n); },
+      [&group](int64_t n) {
+        if (n != 16 && n != 32 && n != 64) {
+          throw CLI::ValidationError(InvalidField("--block-size", n, "16, 32 or 64").message());
+        }
+        group.block_size = static_cast<int32_t>(n);
+      },
       "tokens of one KV block: 16, 32 or 64 [16]");
   AddCount(
       app, "--kv-cache-memory-bytes", 1, kMostBytes,
@@ -132,6 +154,7 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
                                {"shm", CommunicatorKind::kSharedMemory},
                                {"mpi", CommunicatorKind::kMpi}},
                               "how ranks talk; auto is shared memory on one host");
+  AddStepTimeout(app, group);
   app.add_option("--engine", options.engine, "the coordinator's Unix socket")->required();
   app.add_option("--log-level", options.log_level, "least severity that is logged")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "critical", "off"}))

@@ -3,7 +3,9 @@
 #include <grpcpp/support/server_callback.h>
 #include <spdlog/spdlog.h>
 
+#include <atomic>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <utility>
 
@@ -31,8 +33,11 @@ class EngineChannel final
       public EngineSession,
       public std::enable_shared_from_this<EngineChannel> {
  public:
-  EngineChannel(Dispatcher& dispatcher, const std::string& token)
-      : dispatcher_(dispatcher), token_(token) {}
+  using OnAttach = std::function<void(int64_t pid, std::weak_ptr<EngineChannel>)>;
+
+  // `on_attach` runs once, where the group is registered.
+  EngineChannel(Dispatcher& dispatcher, const std::string& token, OnAttach on_attach)
+      : dispatcher_(dispatcher), token_(token), on_attach_(std::move(on_attach)) {}
 
   void Start() {
     self_ = shared_from_this();
@@ -60,7 +65,7 @@ class EngineChannel final
   // Reactor.
   void OnReadDone(bool ok) override {
     if (!ok) {
-      End("the engine channel was closed", grpc::Status::OK);
+      End(Closed(), grpc::Status::OK);
       return;
     }
     const Status status = Handle();
@@ -80,14 +85,21 @@ class EngineChannel final
     Pump(lock);
   }
 
-  void OnCancel() override { dispatcher_.Detach(*this, "the engine channel was closed"); }
+  // Another rank of this channel's group saw the group break; the reason is the first one.
+  void Lose(std::string_view reason) { dispatcher_.Detach(*this, reason); }
+
+  void OnCancel() override { dispatcher_.Detach(*this, Closed()); }
 
   void OnDone() override {
-    dispatcher_.Detach(*this, "the engine channel was closed");
+    dispatcher_.Detach(*this, Closed());
     const std::shared_ptr<EngineChannel> self = std::move(self_);
   }
 
  private:
+  std::string Closed() const {
+    return fmt::format("rank 0 (pid {}) closed the engine channel", pid_.load());
+  }
+
   Status Handle() {
     if (!attached_) return Register();
     switch (event_.event_case()) {
@@ -116,6 +128,7 @@ class EngineChannel final
     }
     info_ = event_.register_();
     info_.clear_token();
+    pid_ = info_.pid();
     // Held back until the welcome is first in the queue, so that no command precedes it.
     {
       std::lock_guard lock(mu_);
@@ -129,6 +142,7 @@ class EngineChannel final
       return epoch.status();
     }
     attached_ = true;
+    on_attach_(info_.pid(), weak_from_this());
     internal::EngineCommand welcome;
     welcome.mutable_welcome()->set_epoch(*epoch);
     commands_.push_front(std::move(welcome));
@@ -168,10 +182,12 @@ class EngineChannel final
 
   Dispatcher& dispatcher_;
   const std::string& token_;
+  const OnAttach on_attach_;
   std::shared_ptr<EngineChannel> self_;
   internal::EngineEvent event_;
   internal::Register info_;
-  bool attached_ = false;  // touched by reads only
+  std::atomic<int64_t> pid_ = 0;  // 0: not registered; the end may come while that is under way
+  bool attached_ = false;         // touched by reads only
 
   std::mutex mu_;
   std::deque<internal::EngineCommand> commands_;  // the first one is being written while writing_
@@ -188,14 +204,42 @@ class EngineHub final : public internal::EngineHub::CallbackService {
 
   grpc::ServerBidiReactor<internal::EngineEvent, internal::EngineCommand>* Attach(
       grpc::CallbackServerContext*) override {
-    const auto channel = std::make_shared<EngineChannel>(dispatcher_, token_);
+    const auto channel = std::make_shared<EngineChannel>(
+        dispatcher_, token_, [this](int64_t pid, std::weak_ptr<EngineChannel> attached) {
+          const std::lock_guard lock(mu_);
+          attached_pid_ = pid;
+          attached_ = std::move(attached);
+        });
     channel->Start();
     return channel.get();
   }
 
+  grpc::ServerUnaryReactor* ReportLoss(grpc::CallbackServerContext* context,
+                                       const internal::GroupLoss* loss,
+                                       internal::GroupLossAck*) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    if (!EqualInConstantTime(loss->token(), token_)) {
+      reactor->Finish(ToGrpc(UnauthenticatedError("loss.token: is not this coordinator's")));
+      return reactor;
+    }
+    if (const std::shared_ptr<EngineChannel> channel = Find(loss->pid())) {
+      channel->Lose(loss->reason());
+    }
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
  private:
+  std::shared_ptr<EngineChannel> Find(int64_t pid) {
+    const std::lock_guard lock(mu_);
+    return pid == attached_pid_ ? attached_.lock() : nullptr;
+  }
+
   Dispatcher& dispatcher_;
   const std::string token_;
+  std::mutex mu_;  // guards the group that attached last; the front takes one at a time
+  int64_t attached_pid_ = 0;
+  std::weak_ptr<EngineChannel> attached_;
 };
 
 }  // namespace

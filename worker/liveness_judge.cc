@@ -1,0 +1,129 @@
+#include "worker/liveness_judge.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace phalanx {
+namespace {
+
+// Beats come every 200 ms; a machine under load may delay them.
+constexpr std::chrono::milliseconds kLateBeat{1500};
+
+Activity ActivityOf(const LivenessRecord& record) {
+  return static_cast<Activity>(record.activity.load(std::memory_order_relaxed));
+}
+
+double Seconds(std::chrono::milliseconds time) { return static_cast<double>(time.count()) * 1e-3; }
+
+}  // namespace
+
+LivenessJudge::LivenessJudge(const LivenessBoard& board, LivenessJudgeOptions options)
+    : board_(board), options_(std::move(options)), seen_(static_cast<size_t>(board.size())) {}
+
+std::optional<Status> LivenessJudge::Look(Milliseconds elapsed, const std::vector<bool>& gone) {
+  Observe(elapsed);
+  if (!fault_) {
+    fault_ = FindFault(gone);
+    if (!fault_) return std::nullopt;
+  } else {
+    since_fault_ += elapsed;
+  }
+  // The host of the group's rank 0 goes first: the coordinator is there.
+  const bool is_first_host = board_.record(0).rank.load(std::memory_order_relaxed) == 0;
+  if (is_first_host && Spokesman(gone) == board_.index()) return fault_;
+  return since_fault_ >= options_.grace ? fault_ : std::nullopt;
+}
+
+void LivenessJudge::Observe(Milliseconds elapsed) {
+  for (int i = 0; i < board_.size(); ++i) {
+    const LivenessRecord& record = board_.record(i);
+    Seen& seen = seen_[static_cast<size_t>(i)];
+    const uint64_t progress = record.progress.load(std::memory_order_acquire);
+    const uint64_t beats = record.beats.load(std::memory_order_relaxed);
+    seen.without_progress =
+        progress == seen.progress ? seen.without_progress + elapsed : Milliseconds(0);
+    seen.without_beat = beats == seen.beats ? seen.without_beat + elapsed : Milliseconds(0);
+    seen.progress = progress;
+    seen.beats = beats;
+  }
+}
+
+bool LivenessJudge::IsPresent(int index, const std::vector<bool>& gone) const {
+  return !gone[static_cast<size_t>(index)] && ActivityOf(board_.record(index)) != Activity::kLeft;
+}
+
+bool LivenessJudge::IsRunning(int index) const {
+  return index == board_.index() || seen_[static_cast<size_t>(index)].without_beat < kLateBeat;
+}
+
+int LivenessJudge::Spokesman(const std::vector<bool>& gone) const {
+  for (int i = 0; i < board_.size(); ++i) {
+    if (i != culprit_ && IsPresent(i, gone) && IsRunning(i)) return i;
+  }
+  return board_.index();
+}
+
+std::string LivenessJudge::Where(int index) const {
+  const LivenessRecord& record = board_.record(index);
+  return fmt::format("in step {} ({})", record.step.load(std::memory_order_relaxed),
+                     Name(ActivityOf(record)));
+}
+
+Status LivenessJudge::Blame(int index, const std::string& what) {
+  culprit_ = index;
+  const LivenessRecord& record = board_.record(index);
+  const int pid = record.pid.load(std::memory_order_relaxed);
+  const std::string known = options_.describe(index);
+  return UnavailableError("rank {} (host {}, pid {}) {} {}{}{}",
+                          record.rank.load(std::memory_order_relaxed), options_.host, pid, what,
+                          Where(index), known.empty() ? "" : ": ", known);
+}
+
+std::optional<Status> LivenessJudge::FindFault(const std::vector<bool>& gone) {
+  for (int i = 0; i < board_.size(); ++i) {
+    const Activity activity = ActivityOf(board_.record(i));
+    if (!gone[static_cast<size_t>(i)] || activity == Activity::kLeft) continue;
+    return Blame(i, activity == Activity::kFailed ? "ended after an error" : "died");
+  }
+  if (options_.silence.count() == 0) return std::nullopt;
+  for (int i = 0; i < board_.size(); ++i) {
+    if (!IsPresent(i, gone)) continue;
+    const Seen& seen = seen_[static_cast<size_t>(i)];
+    if (i != board_.index() && seen.without_beat >= options_.silence) {
+      return Blame(i, fmt::format("has been silent for {:.1f} s", Seconds(seen.without_beat)));
+    }
+    const uint32_t allowed_ms = board_.record(i).allowed_ms.load(std::memory_order_relaxed);
+    if (allowed_ms != 0 && seen.without_progress.count() >= allowed_ms) {
+      return BlameSilence(seen.without_progress, gone);
+    }
+  }
+  return std::nullopt;
+}
+
+Status LivenessJudge::BlameSilence(Milliseconds silent, const std::vector<bool>& gone) {
+  std::vector<int> present;
+  for (int i = 0; i < board_.size(); ++i) {
+    if (IsPresent(i, gone)) present.push_back(i);
+  }
+  for (const int i : present) {
+    if (IsRunning(i)) continue;
+    const Milliseconds since = seen_[static_cast<size_t>(i)].without_beat;
+    return Blame(i, fmt::format("has been silent for {:.1f} s", Seconds(since)));
+  }
+  const std::string stuck = fmt::format("has made no progress for {:.1f} s", Seconds(silent));
+  for (const int i : present) {
+    if (board_.record(i).is_waiting.load(std::memory_order_relaxed) == 0) return Blame(i, stuck);
+  }
+  const auto entered = [this](int i) {
+    return board_.record(i).collectives.load(std::memory_order_relaxed);
+  };
+  const auto [least, most] = std::minmax_element(
+      present.begin(), present.end(), [&](int a, int b) { return entered(a) < entered(b); });
+  if (entered(*least) != entered(*most)) return Blame(*least, stuck);
+  return UnavailableError("no rank of host {} has made progress for {:.1f} s {}: {}", options_.host,
+                          Seconds(silent), Where(present.front()),
+                          board_.size() < board_.group_size() ? "all wait for ranks of other hosts"
+                                                              : "all wait in the same collective");
+}
+
+}  // namespace phalanx
