@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Serves a model: one coordinator and N ranks, in the foreground.
 #
-#   launch/serve.sh --model DIR -np N [flags of worker and coordinator]
+#   launch/serve.sh [--model] MODEL [-np N] [flags of worker and coordinator]
 #
-# Every flag goes to each of the two programs that knows it. Prints one line `ready grpc=HOST:PORT` when it can
-# serve. SIGTERM or Ctrl-C drains and leaves no process. A lost rank ends everything with a non-zero exit code.
+# MODEL is a folder, or a hub id OWNER/NAME[@REVISION] that lies in the Hugging Face cache; N is 1 unless given. Every
+# flag goes to each of the two programs that knows it; see worker --help and coordinator --help. Prints one line
+# `ready grpc=HOST:PORT` when it can serve. SIGTERM or Ctrl-C drains and leaves no process, a second one ends at once
+# what is still running. A lost rank ends everything with a non-zero exit code; the last line repeats the first error.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 bin=${PHALANX_BIN_DIR:-$root/build/release/bin}
@@ -13,116 +15,221 @@ die() {
   echo "serve.sh: $1" >&2
   exit 2
 }
+case " $* " in *" --help "* | *" -h "*) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 for program in worker coordinator; do
   [ -x "$bin/$program" ] || die "$bin/$program is missing; build it with launch/build.sh release"
 done
 
-worker_help=$("$bin/worker" --help)
-coordinator_help=$("$bin/coordinator" --help)
-knows() { grep -qE -- "(^|[ ,])$2([ ,={]|\$)" <<<"$1"; }
+# knows["PROGRAM --flag"]: how many values the flag takes: none, one or many. A program's help has a line
+# "  --flag,--other TYPE  text" for each option, without TYPE for one that takes no value.
+declare -A knows
+learn_flags() {  # PROGRAM
+  local line names values name
+  while IFS= read -r line; do
+    [[ $line =~ ^\ {2}(-[^\ ]+)(.*)$ ]] || continue
+    names=${BASH_REMATCH[1]} values=${BASH_REMATCH[2]%%  *}
+    case $values in '') values=none ;; *' ...'*) values=many ;; *) values=one ;; esac
+    for name in ${names//,/ }; do knows["$1 ${name%%\{*}"]=$values; done
+  done < <("$bin/$1" --help)
+}
+learn_flags worker
+learn_flags coordinator
 
-# A folder, or a hub id that lies in the Hugging Face cache.
-locate() {
-  [ -d "$1" ] && { echo "$1"; return; }
-  [[ $1 =~ ^([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+)(@([A-Za-z0-9._-]+))?$ ]] ||
-    die "--model: no folder '$1'; allowed: a folder, or a hub id OWNER/NAME or OWNER/NAME@REVISION"
-  local cache=${HF_HUB_CACHE:-${HF_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/huggingface}/hub}
-  local repository=$cache/models--${BASH_REMATCH[1]}--${BASH_REMATCH[2]}
-  local revision=${BASH_REMATCH[4]:-main}
-  revision=$(cat "$repository/refs/$revision" 2>/dev/null) && [ -d "$repository/snapshots/$revision" ] ||
-    die "--model: '$1' is no folder and not in the cache $cache; fetch it with: launch/fetch.sh $1"
-  echo "$repository/snapshots/$revision"
+number_of_ranks() {  # FLAG VALUE
+  [[ $2 =~ ^[1-9][0-9]{0,4}$ ]] || die "$1: is '$2', allowed: a number of ranks from 1 to 99999"
+  ranks=$2
+}
+
+# Whole seconds, rounded up, of what the coordinator takes for --shutdown-timeout.
+whole_seconds() {  # VALUE
+  [[ $1 =~ ^([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,2})?$ ]] || return 1
+  local seconds
+  seconds=$(LC_ALL=C printf '%.0f' "$1") && [ ${#seconds} -le 7 ] && [ "$seconds" -le 1000000 ] || return 1
+  echo $((seconds + 1))
+}
+shutdown_timeout() {  # VALUE
+  drain_s=$(whole_seconds "$1") || die "--shutdown-timeout: is '$1', allowed: seconds from 0 to 1000000"
 }
 
 ranks=1
+model=
+config=
+drain_s=31
 worker_args=()
 coordinator_args=()
-drain_s=30
 while [ $# -gt 0 ]; do
   flag=${1%%=*}
-  words=("$1")
-  if [[ $1 != *=* && $# -gt 1 && $2 != --* && $2 != -np ]]; then words+=("$2"); fi
-  value=${words[1]:-${1#*=}}
+  if [[ $flag != -* ]]; then
+    [ -z "$model" ] || die "unexpected argument '$1'; the model is '$model', allowed besides: -np N and flags"
+    model=$1
+    shift
+    continue
+  fi
+  values=${knows["worker $flag"]:-${knows["coordinator $flag"]:-unknown}}
   case $flag in
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    -np) [[ $value =~ ^[1-9][0-9]*$ ]] || die "-np: is '$value', allowed: a number of ranks from 1 up"
-         ranks=$value ;;
-    --model)
-      folder=$(locate "$value") || exit 2
-      worker_args+=(--model "$folder")
-      coordinator_args+=(--model "$folder") ;;
+    -np) values=one ;;
     --engine | --ready-file) die "$flag is set by serve.sh itself" ;;
-    --*)
-      [ "$flag" = --shutdown-timeout ] && drain_s=$value
-      known=no
-      if knows "$worker_help" "$flag"; then worker_args+=("${words[@]}"); known=yes; fi
-      if knows "$coordinator_help" "$flag"; then coordinator_args+=("${words[@]}"); known=yes; fi
-      [ $known = yes ] || die "unknown flag $flag; see worker --help and coordinator --help" ;;
-    *) die "unexpected argument '$1'; allowed: --model DIR -np N and flags" ;;
+  esac
+  [ "$values" = unknown ] && die "unknown flag $flag; see worker --help and coordinator --help"
+  words=("$1")
+  if [[ $1 != *=* && $values != none ]]; then
+    [[ $# -gt 1 && $2 != --* && $2 != -np ]] || die "$flag: needs a value"
+    words+=("$2")
+    if [ "$values" = many ]; then
+      for word in "${@:3}"; do
+        [[ $word != -* ]] || break
+        words+=("$word")
+      done
+    fi
+  fi
+  value=${words[1]-${1#*=}}
+  case $flag in
+    -np) number_of_ranks "$flag" "$value" ;;
+    --model) model=$value ;;
+    *)
+      [ "$flag" = --config ] && config=$value
+      [ "$flag" = --shutdown-timeout ] && shutdown_timeout "$value"
+      [ -n "${knows["worker $flag"]:-}" ] && worker_args+=("${words[@]}")
+      [ -n "${knows["coordinator $flag"]:-}" ] && coordinator_args+=("${words[@]}") ;;
   esac
   shift ${#words[@]}
 done
+if [ -n "$model" ]; then
+  worker_args+=("--model=$model")
+  coordinator_args+=("--model=$model")
+elif [ -z "$config" ]; then
+  die "--model: is missing, allowed: a model's folder or a hub id OWNER/NAME"
+fi
+if [ -n "$config" ] && [[ " ${coordinator_args[*]}" != *" --shutdown-timeout"* ]]; then
+  configured=$(sed -n 's/^ *shutdown-timeout: *\([^ #]*\).*/\1/p' "$config" 2>/dev/null | tail -n 1)
+  [ -z "$configured" ] || shutdown_timeout "$configured"
+fi
 
 # Folders of launchers that were killed hold a few MiB a rank; they go first.
 parent=${XDG_RUNTIME_DIR:-/tmp}
+[ -d "$parent" ] && [ -w "$parent" ] || parent=/tmp
 for stale in "$parent"/phalanx.*/pid; do
   [ -O "$stale" ] && ! kill -0 "$(cat "$stale")" 2>/dev/null && rm -rf "${stale%/pid}"
 done
-runtime=$(mktemp -d "$parent/phalanx.XXXXXXXX") || die "cannot make a runtime folder"
+runtime=$(mktemp -d "$parent/phalanx.XXXXXXXX") || die "cannot make a runtime folder in $parent"
 echo $$ >"$runtime/pid"
+
+# What is running, by process id; empty: has ended.
 coordinator=
-group=
-cleanup() {
-  [ -n "$group" ] && kill -KILL -- "-$group" 2>/dev/null
+group=    # mpirun, and the session of its ranks
+watcher=  # ends when the service is ready
+timer=    # ends when the service should have ended
+
+# Ranks have process groups of their own; what they share is mpirun's session. SIGKILL also ends a stopped one.
+kill_group() {
+  local stat fields member
+  [ -n "$session" ] || return 0
+  for stat in /proc/[0-9]*/stat; do
+    # "PID (NAME) STATE PARENT GROUP SESSION ...", where NAME may hold anything.
+    IFS= read -r -d '' fields 2>/dev/null <"$stat"
+    read -r _ _ _ member _ <<<"${fields##*)}"
+    stat=${stat#/proc/}
+    [ "$member" = "$session" ] && kill -KILL "${stat%/stat}" 2>/dev/null
+  done
+}
+kill_all() {
   [ -n "$coordinator" ] && kill -KILL "$coordinator" 2>/dev/null
+  kill_group
+}
+cleanup() {
+  kill_all
+  for helper in $watcher $timer $log_copier $error_finder; do kill "$helper" 2>/dev/null; done
   rm -rf "$runtime"
 }
+session=
+log_copier=
+error_finder=
 trap cleanup EXIT
-stopping=no
-trap 'stopping=yes; [ -n "$coordinator" ] && kill -TERM "$coordinator" 2>/dev/null' TERM INT HUP
+
+expect_end_within() {  # SECONDS
+  [ -n "$timer" ] && kill "$timer" 2>/dev/null
+  setpriv --pdeathsig KILL sleep "$1" &
+  timer=$!
+}
+stop_requests=0
+request_stop() {
+  stop_requests=$((stop_requests + 1))
+  [ -n "$coordinator" ] && kill -TERM "$coordinator" 2>/dev/null
+  if [ "$stop_requests" -eq 1 ]; then expect_end_within $((drain_s + 5)); else expect_end_within 5; fi
+}
+trap request_stop TERM INT HUP
+
+# Both programs log through a pipe that keeps the first error. Its readers end with the programs.
+mkfifo "$runtime/log" "$runtime/errors"
+setsid tee -p "$runtime/errors" <"$runtime/log" >&2 &
+log_copier=$!
+setsid grep -a -m 1 -E '^[0-9-]+ [0-9:.]+ [CE] |"level": ?"(critical|error)"|^(worker: |coordinator: )?--[a-z]|^mpirun noticed' \
+  <"$runtime/errors" >"$runtime/first_error" &
+error_finder=$!
 
 # Sessions of their own keep a terminal's Ctrl-C from reaching the ranks before the coordinator has drained; the
 # death signal keeps them from outliving a killed serve.sh.
 setsid setpriv --pdeathsig KILL "$bin/coordinator" "${coordinator_args[@]}" --engine "$runtime/engine.sock" \
-  --ready-file "$runtime/ready" >&2 &
+  --ready-file "$runtime/ready" >"$runtime/log" 2>&1 </dev/null &
 coordinator=$!
 
 mpi=(--bind-to none --oversubscribe --mca btl_vader_backing_directory "$runtime"
   --mca orte_base_help_aggregate 1 -np "$ranks")
 [ "$(id -u)" -eq 0 ] && mpi+=(--allow-run-as-root)
 setsid setpriv --pdeathsig TERM mpirun "${mpi[@]}" "$bin/worker" "${worker_args[@]}" \
-  --engine "$runtime/engine.sock" >&2 </dev/null &
+  --engine "$runtime/engine.sock" >"$runtime/log" 2>&1 </dev/null &
 group=$!
+session=$group
 
-alive() { kill -0 "$1" 2>/dev/null; }
+while [ ! -s "$runtime/ready" ] && kill -0 $$ 2>/dev/null; do sleep 0.05; done &
+watcher=$!
+
+# One of the two has ended. After a stop request both end by themselves; a group that never attached knows of no
+# drain, and without a coordinator there is nothing to drain.
 announced=no
-while alive "$coordinator" && alive "$group"; do
-  if [ $announced = no ] && [ -s "$runtime/ready" ]; then
-    echo "ready $(cat "$runtime/ready")"
-    announced=yes
+first=
+note_end() {  # coordinator or group
+  if [ -z "$first" ]; then
+    first=$1
+    [ "$first" = coordinator ] && [ $announced = no ] && kill_group
+    if [ "$first" = group ] && [ $stop_requests -eq 0 ]; then
+      sleep 0.5  # for the coordinator to end the streams
+      kill -TERM "$coordinator" 2>/dev/null
+    fi
+    if [ $stop_requests -eq 0 ] || [ "$first" = coordinator ]; then expect_end_within 5; fi
   fi
-  if [ $announced = no ]; then sleep 0.05; else sleep 0.2; fi
-done
+  [ "$1" = group ] && kill_group  # what mpirun has left
+}
 
-# One of the two has ended. After a stop request both must end by themselves within the drain time; a group that never
-# attached knows of no drain, and without a coordinator there is nothing to drain.
-first=group
-alive "$coordinator" || first=coordinator
-[ $announced = no ] && [ $first = coordinator ] && kill -KILL -- "-$group" 2>/dev/null
-deadline=$((SECONDS + ${drain_s%%.*} + 5))
-if [ $stopping = no ]; then
-  alive "$coordinator" && sleep 0.5 && kill -TERM "$coordinator" 2>/dev/null
-  deadline=$((SECONDS + 5))
-fi
-while { alive "$coordinator" || alive "$group"; } && [ $SECONDS -lt $deadline ]; do sleep 0.05; done
-alive "$group" && kill -KILL -- "-$group" 2>/dev/null
-alive "$coordinator" && kill -KILL "$coordinator" 2>/dev/null
-wait "$coordinator"; coordinator_rc=$?; coordinator=
-wait "$group"; group_rc=$?; group=
-if [ $stopping = yes ] && [ $coordinator_rc -eq 0 ] && { [ $group_rc -eq 0 ] || [ $announced = no ]; }; then
+coordinator_rc=0
+group_rc=0
+killed=no
+while [ -n "$coordinator" ] || [ -n "$group" ]; do
+  # shellcheck disable=SC2086
+  wait -n -p ended $coordinator $group $watcher $timer
+  rc=$?
+  case ${ended:-} in
+    '') [ $rc -ne 127 ] || break ;;  # a signal, whose trap has run; 127: there is nobody to wait for
+    "$coordinator") coordinator=; coordinator_rc=$rc; note_end coordinator ;;
+    "$group") group=; group_rc=$rc; note_end group ;;
+    "$watcher")
+      watcher=
+      announced=yes
+      echo "ready $(cat "$runtime/ready")" ;;
+    "$timer")
+      timer=
+      killed=yes
+      kill_all ;;
+  esac
+done 2>/dev/null  # bash's own lines about killed jobs
+
+if [ $stop_requests -gt 0 ] && [ $coordinator_rc -eq 0 ] && { [ $group_rc -eq 0 ] || [ $announced = no ]; }; then
   exit 0
 fi
+wait "$log_copier" "$error_finder"
 echo "serve.sh: coordinator exited with $coordinator_rc, ranks with $group_rc" >&2
-if [ $first = coordinator ]; then codes="$coordinator_rc $group_rc"; else codes="$group_rc $coordinator_rc"; fi
+[ $killed = yes ] && echo "serve.sh: killed what did not end in time" >&2
+[ -s "$runtime/first_error" ] && echo "serve.sh: first error: $(cat "$runtime/first_error")" >&2
+if [ "$first" = coordinator ]; then codes="$coordinator_rc $group_rc"; else codes="$group_rc $coordinator_rc"; fi
 for rc in $codes; do [ "$rc" -ne 0 ] && exit "$rc"; done
 exit 1
