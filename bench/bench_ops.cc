@@ -17,8 +17,8 @@
 
 #include "bench/op_case.h"
 #include "bench/probe.h"
-#include "kernels/base/cpus.h"
 #include "kernels/backend_factory.h"
+#include "kernels/base/cpus.h"
 
 namespace phalanx {
 namespace {

@@ -13,6 +13,8 @@
 #include "coordinator/core/task_queue.h"
 #include "coordinator/grpc/engine_listener.h"
 #include "coordinator/grpc/public_server.h"
+#include "coordinator/http/server.h"
+#include "coordinator/openai/openai_handler.h"
 #include "coordinator/options.h"
 
 namespace phalanx {
@@ -21,11 +23,11 @@ namespace {
 constexpr int kStartError = 2;
 
 // In two steps, so that a reader never sees half of it.
-void WriteReadyFile(const std::filesystem::path& file, const std::string& address) {
+void WriteReadyFile(const std::filesystem::path& file, const std::string& addresses) {
   const std::filesystem::path draft = file.string() + ".new";
   {
     std::ofstream out(draft);
-    out << "grpc=" << address << '\n';
+    out << addresses << '\n';
   }
   std::error_code error;
   std::filesystem::rename(draft, file, error);
@@ -45,6 +47,21 @@ void Drain(Frontend& frontend, const sigset_t& signals, std::chrono::millisecond
   }
   if (!done) frontend.FailAll(UnavailableError("the server has shut down"));
   if (done) frontend.WaitForDetach(kLeave);
+}
+
+StatusOr<std::unique_ptr<http::Server>> StartHttp(const HttpOptions& options, Frontend& frontend,
+                                                  TaskQueue& queue) {
+  auto handler = openai::MakeOpenAiHandler(
+      frontend, queue, {.unknown_fields = options.unknown_fields, .unix_time = {}});
+  auto server = http::Server::Start(options.server, std::move(handler));
+  if (server.ok()) return server;
+  return server.status().WithContext(options.listens_on_tcp() ? "--port" : "--uds");
+}
+
+std::string AddressOf(const http::Server& server, const http::ServerOptions& options) {
+  if (!options.unix_socket.empty()) return "unix:" + options.unix_socket;
+  const bool is_v6 = options.host.find(':') != std::string::npos;
+  return fmt::format(fmt::runtime(is_v6 ? "[{}]:{}" : "{}:{}"), options.host, server.port());
 }
 
 int Run(const CoordinatorOptions& options) {
@@ -67,16 +84,28 @@ int Run(const CoordinatorOptions& options) {
   }
 
   std::unique_ptr<PublicServer> server;
+  std::string addresses;
   Frontend frontend(**model, {.limits = options.limits, .on_state = [&](ServingState state) {
                                 server->SetServing(state);
                                 if (state == ServingState::kReady && !options.ready_file.empty()) {
-                                  WriteReadyFile(options.ready_file, server->address());
+                                  WriteReadyFile(options.ready_file, addresses);
                                 }
                               }});
   TaskQueue queue(static_cast<size_t>(options.limits.max_waiting));
   auto started = PublicServer::Start(options.server, frontend, queue);
   if (!started.ok()) return refuse(started.status());
   server = *std::move(started);
+  addresses = "grpc=" + server->address();
+  std::unique_ptr<http::Server> http_server;
+  if (options.http.front == HttpFront::kOn) {
+    auto listening = StartHttp(options.http, frontend, queue);
+    if (!listening.ok()) {
+      server->Shutdown();
+      return refuse(listening.status());
+    }
+    http_server = *std::move(listening);
+    addresses += " http=" + AddressOf(*http_server, options.http.server);
+  }
   auto engine = EngineListener::Start(options.engine, frontend.dispatcher());
   if (!engine.ok()) {
     server->Shutdown();
@@ -85,13 +114,15 @@ int Run(const CoordinatorOptions& options) {
   spdlog::info("model={} tokenizer_vocab={} chat_template={} engine={}", (*model)->id(),
                (*model)->tokenizer() == nullptr ? 0 : (*model)->tokenizer()->vocab_size(),
                (*model)->chat_template().name(), options.engine.string());
-  std::printf("listening grpc=%s\n", server->address().c_str());
+  std::printf("listening %s\n", addresses.c_str());
   std::fflush(stdout);
 
   int received = 0;
   sigwait(&signals, &received);
   spdlog::info("signal={}: draining", received);
   Drain(frontend, signals, options.shutdown_timeout);
+  constexpr std::chrono::seconds kLastWrites(1);
+  if (http_server != nullptr) http_server->Shutdown(Clock::now() + kLastWrites);
   server->Shutdown();
   return 0;
 }

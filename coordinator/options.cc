@@ -1,7 +1,6 @@
 #include "coordinator/options.h"
 
 #include <CLI/CLI.hpp>
-#include <cmath>
 #include <cstdio>
 #include <string>
 
@@ -9,26 +8,12 @@
 #include "coordinator/core/bind_address.h"
 #include "coordinator/core/printable.h"
 #include "coordinator/grpc/engine_listener.h"
+#include "coordinator/seconds_flag.h"
 
 namespace phalanx {
 namespace {
 
 constexpr int kUsageError = 2;
-
-// Seconds on the command line.
-void AddSeconds(CLI::App* app, const std::string& flag, std::chrono::milliseconds* value,
-                const std::string& help) {
-  const double seconds = std::chrono::duration<double>(*value).count();
-  app->add_option_function<double>(
-         flag,
-         [value](const double& given) {
-           *value = std::chrono::milliseconds(std::llround(given * 1e3));
-         },
-         help)
-      ->check(CLI::Range(0.0, 1e6))
-      ->type_name("SECONDS")
-      ->default_str(fmt::format("{}", seconds));
-}
 
 void AddLimits(CLI::App* app, Limits* limits) {
   struct Row {
@@ -84,7 +69,8 @@ void AddLimits(CLI::App* app, Limits* limits) {
 }
 
 Status CheckHost(const CoordinatorOptions& options, bool insecure) {
-  if (insecure || !options.server.unix_path.empty()) return OkStatus();
+  const bool grpc_on_tcp = options.server.unix_path.empty();
+  if (insecure || !(grpc_on_tcp || options.http.listens_on_tcp())) return OkStatus();
   PHALANX_ASSIGN_OR_RETURN(const bool loopback, IsLoopback(options.server.host));
   if (loopback) return OkStatus();
   return InvalidArgumentError(
@@ -102,8 +88,9 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
   bool reflection = false;
   std::string log_format = "text";
 
-  CLI::App app("Phalanx coordinator: takes requests over gRPC and has a worker group answer them.",
-               "coordinator");
+  CLI::App app(
+      "Phalanx coordinator: takes requests over gRPC and HTTP and has a worker group answer them.",
+      "coordinator");
   app.set_version_flag("--version", std::string("phalanx coordinator ") + PHALANX_VERSION);
   AddYamlConfig(&app);
   app.add_option("--model,model", options.model.model_dir, "the model's folder")->required();
@@ -122,14 +109,15 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
   app.add_option("--grpc-uds", options.server.unix_path,
-                 "listen on this Unix socket instead of host and port");
+                 "serve gRPC on this Unix socket instead of host and port");
+  AddHttpOptions(&app, &options.http);
   app.add_flag("--insecure", insecure, "allow a --host that is not loopback");
   app.add_flag("--enable-reflection", reflection, "offer gRPC server reflection");
   app.add_option("--engine", options.engine,
                  "Unix socket for the worker group, in a folder of mode 0700")
       ->capture_default_str();
   app.add_option("--ready-file", options.ready_file,
-                 "written with grpc=ADDRESS when requests can be served");
+                 "written with grpc=ADDRESS http=ADDRESS when requests can be served");
   AddSeconds(&app, "--shutdown-timeout", &options.shutdown_timeout,
              "how long admitted requests may take after SIGTERM");
   app.add_option("--log-level", options.log_level, "least severity that is logged")
@@ -146,6 +134,7 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
     return ExitCode{app.exit(error) == 0 ? 0 : kUsageError};
   }
   if (reflection) options.server.reflection = Reflection::kOn;
+  options.http.server.host = options.http.server.unix_socket.empty() ? options.server.host : "";
   if (log_format == "json") options.log_format = LogFormat::kJson;
   const Status status = CheckHost(options, insecure);
   if (!status.ok()) {

@@ -10,12 +10,14 @@
 #include "coordinator/core/limits.h"
 #include "coordinator/core/served_model.h"
 #include "coordinator/grpc/public_server.h"
+#include "coordinator/http_options.h"
 
 namespace phalanx {
 
 struct CoordinatorOptions {
   ServedModelOptions model;
   PublicServerOptions server;
+  HttpOptions http;
   std::filesystem::path engine;      // the engine socket
   std::filesystem::path ready_file;  // empty: none
   std::chrono::milliseconds shutdown_timeout{std::chrono::seconds(30)};

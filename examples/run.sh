@@ -13,7 +13,7 @@ work=$(mktemp -d)
 server=
 trap 'if [ -n "$server" ]; then kill -TERM "$server"; wait "$server" || true; fi; rm -rf "$work"' EXIT
 mkfifo "$work/out"
-launch/serve.sh --model launch/demo/model -np 2 --grpc-port 0 --log-level warning >"$work/out" &
+launch/serve.sh --model launch/demo/model -np 2 --grpc-port 0 --port 0 --log-level warning >"$work/out" &
 server=$!
 read -r ready <"$work/out"
 address=${ready#ready grpc=}

@@ -19,7 +19,7 @@ trap finish EXIT
 echo
 echo "== serving launch/demo/model from mpirun -np 2 worker =="
 mkfifo "$runtime/out"
-launch/serve.sh --model launch/demo/model -np 2 --grpc-port 0 --log-level warning >"$runtime/out" &
+launch/serve.sh --model launch/demo/model -np 2 --grpc-port 0 --port 0 --log-level warning >"$runtime/out" &
 server=$!
 read -r ready <"$runtime/out" || { echo "demo: the service did not start" >&2; exit 1; }
 echo "$ready"

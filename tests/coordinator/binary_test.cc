@@ -4,7 +4,9 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,13 +70,14 @@ class Process {
   std::string out() const { return ReadFile(out_); }
   std::string err() const { return ReadFile(err_); }
 
-  // HOST:PORT, once it listens.
+  // HOST:PORT of gRPC, once it listens.
   std::string Address() const {
     const std::string prefix = "listening grpc=";
     for (int i = 0; i < 1000; ++i) {
       const std::string text = out();
-      const size_t end = text.find('\n');
-      if (end != std::string::npos) return text.substr(prefix.size(), end - prefix.size());
+      if (text.find('\n') != std::string::npos) {
+        return text.substr(prefix.size(), text.find_first_of(" \n", prefix.size()) - prefix.size());
+      }
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     return "";
@@ -89,7 +92,8 @@ class Process {
 std::vector<std::string> Flags(const TempDir& dir, const std::vector<std::string>& more = {}) {
   std::vector<std::string> flags = {"--model",     testing::DemoModel().string(),
                                     "--engine",    (dir.path() / "e.sock").string(),
-                                    "--grpc-port", "0"};
+                                    "--grpc-port", "0",
+                                    "--port",      "0"};
   flags.insert(flags.end(), more.begin(), more.end());
   return flags;
 }
@@ -129,7 +133,7 @@ TEST(BinaryTest, ServesWritesReadyAndDrainsOnSigterm) {
                     {.on_submit = [&](const auto& submit) { submits.Push(submit.request()); },
                      .on_drain = [&] { drains.Push(0); }});
   ASSERT_TRUE(engine.WaitForWelcome());
-  EXPECT_EQ(ReadFile(ready), "grpc=" + address + "\n");
+  EXPECT_THAT(ReadFile(ready), StartsWith("grpc=" + address + " http=127.0.0.1:"));
 
   const auto stub =
       v1::Inference::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
@@ -181,6 +185,8 @@ TEST(BinaryTest, WhatCannotWorkIsRefusedWithItsName) {
       {Flags(dir, {"--no-such-flag"}), "--no-such-flag"},
       {Flags(dir, {"--grpc-port", "70000"}), "--grpc-port"},
       {Flags(dir, {"--host", "0.0.0.0"}), "--insecure"},
+      {Flags(dir, {"--host", "0.0.0.0", "--grpc-uds", "x.sock"}), "--insecure"},
+      {{"--model", testing::DemoModel().string(), "--port", "70000"}, "--port"},
       {Flags(dir, {"--host", "no such host"}), "--host"},
       {Flags(dir, {"--log-level", "loud"}), "--log-level"},
       {Flags(dir, {"--config", config.string()}), "'grpc-port'"},
@@ -203,9 +209,57 @@ TEST(BinaryTest, APortInUseIsNamed) {
   const std::string port = address.substr(address.find(':') + 1);
   const TempDir other;
   Process second(other, {"--model", testing::DemoModel().string(), "--engine",
-                         (other.path() / "e.sock").string(), "--grpc-port", port});
+                         (other.path() / "e.sock").string(), "--grpc-port", port, "--port", "0"});
   EXPECT_EQ(second.Wait(), 2);
   EXPECT_THAT(second.err(), HasSubstr("127.0.0.1:" + port + ": Address already in use"));
+  EXPECT_EQ(first.Stop(SIGTERM), 0);
+}
+
+// What a server on this host answers to a GET, head and body.
+std::string Get(int port, const std::string& path) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::string answer;
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
+    const std::string request = "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    if (write(fd, request.data(), request.size()) < 0) answer = "cannot write";
+    char buffer[4096];
+    for (ssize_t n; (n = read(fd, buffer, sizeof(buffer))) > 0;) {
+      answer.append(buffer, static_cast<size_t>(n));
+    }
+  }
+  close(fd);
+  return answer;
+}
+
+TEST(BinaryTest, HttpIsServedBesideGrpc) {
+  const TempDir dir;
+  Process first(dir, Flags(dir));
+  first.Address();
+  const std::string out = first.out();
+  const std::string prefix = " http=127.0.0.1:";
+  ASSERT_THAT(out, HasSubstr(prefix));
+  const std::string port = out.substr(out.find(prefix) + prefix.size(),
+                                      out.find('\n') - out.find(prefix) - prefix.size());
+  EXPECT_THAT(Get(std::stoi(port), "/livez"), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(Get(std::stoi(port), "/health"), StartsWith("HTTP/1.1 503 ")) << "no worker yet";
+
+  const TempDir other;
+  const std::string engine = (other.path() / "e.sock").string();
+  Process second(other, {"--model", testing::DemoModel().string(), "--engine", engine,
+                         "--grpc-port", "0", "--port", port});
+  EXPECT_EQ(second.Wait(), 2);
+  EXPECT_THAT(second.err(), HasSubstr("--port"));
+  EXPECT_THAT(second.err(), HasSubstr("127.0.0.1:" + port));
+
+  Process without(other, {"--model", testing::DemoModel().string(), "--engine", engine,
+                          "--grpc-port", "0", "--port", port, "--no-http"});
+  without.Address();
+  EXPECT_THAT(without.out(), ::testing::Not(HasSubstr("http=")));
+  EXPECT_EQ(without.Stop(SIGTERM), 0);
   EXPECT_EQ(first.Stop(SIGTERM), 0);
 }
 

@@ -54,7 +54,7 @@ class Service:
 
     def __init__(self, *flags: str, ranks: int = 2, model: os.PathLike = MODEL, start_s: float = 60):
         command = [str(ROOT / "launch/serve.sh"), "--model", str(model), "-np", str(ranks)]
-        command += ["--threads", "1", "--grpc-port", "0", *flags]
+        command += ["--threads", "1", "--grpc-port", "0", "--port", "0", *flags]
         self.stderr_lines: list[str] = []
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -70,7 +70,9 @@ class Service:
         if not line.startswith("ready grpc="):
             self.stop(signal.SIGKILL)
             raise RuntimeError(f"no ready line but {line!r}; stderr:\n" + "".join(self.stderr_lines))
-        self.address = line.split()[1].removeprefix("grpc=")
+        addresses = dict(word.split("=", 1) for word in line.split()[1:])
+        self.address = addresses["grpc"]
+        self.http_address = addresses["http"]
         self.pids = descendants(self.process.pid)
 
     def _collect(self) -> None:

@@ -96,7 +96,8 @@ class BadInput(unittest.TestCase):
         ]
         for flags, name in table:
             with self.subTest(flag=name):
-                done = subprocess.run([str(ROOT / "launch/serve.sh"), *flags, "-np", "2", "--grpc-port", "0"],
+                done = subprocess.run([str(ROOT / "launch/serve.sh"), *flags, "-np", "2", "--grpc-port", "0",
+                                       "--port", "0"],
                                       capture_output=True, text=True, timeout=60,
                                       env={**os.environ, "PHALANX_BIN_DIR": str(BIN)})
                 self.assertNotEqual(done.returncode, 0)
@@ -107,7 +108,7 @@ class BadInput(unittest.TestCase):
         with Service(ranks=1) as service:
             port = service.address.rsplit(":", 1)[1]
             done = subprocess.run([str(ROOT / "launch/serve.sh"), "--model", str(MODEL), "-np", "1",
-                                   "--grpc-port", port], capture_output=True, text=True, timeout=60,
+                                   "--grpc-port", port, "--port", "0"], capture_output=True, text=True, timeout=60,
                                   env={**os.environ, "PHALANX_BIN_DIR": str(BIN)})
             self.assertEqual(done.returncode, 2)
             self.assertIn(port, done.stderr)
