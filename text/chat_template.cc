@@ -52,7 +52,7 @@ StatusOr<Value> BuildMessage(const std::string& field, const ChatMessage& messag
   }
   Dict out;
   const auto set = [&](const char* name, const std::string& text) {
-    const Status status = CheckText(field + "." + name, text);
+    Status status = CheckText(field + "." + name, text);
     if (status.ok()) out.Set(name, Value::String(text));
     return status;
   };

@@ -80,7 +80,7 @@ Value CyclerAttribute(const Value& object, Cycler& cycler, std::string_view name
     return BindFunction(object, name,
                         [object, &cycler, advances](Interpreter&, Arguments& arguments) {
                           const Parameters none("a cycler's method", arguments, {});
-                          const Value current = advances ? cycler.current() : Value::None();
+                          Value current = advances ? cycler.current() : Value::None();
                           if (advances) {
                             cycler.Advance();
                           } else {

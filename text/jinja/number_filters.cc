@@ -89,7 +89,7 @@ std::optional<double> ParseFloat(std::string_view text) {
 
 Value Int(Interpreter&, const Value& input, Arguments& arguments) {
   const Parameters parameters("int", arguments, {"default", "base"});
-  const Value otherwise = parameters.ValueOr(0, Value::Int(0));
+  Value otherwise = parameters.ValueOr(0, Value::Int(0));
   if (input.IsUndefined()) ThrowUndefined(input);
   if (input.IsInteger()) return Truncated(input);
   if (input.Is(Type::kFloat)) {

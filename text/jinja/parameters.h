@@ -22,7 +22,7 @@ class Parameters {
 
   bool Has(size_t i) const { return values_[i] != nullptr; }
   const Value& operator[](size_t i) const { return *values_[i]; }
-  Value ValueOr(size_t i, Value otherwise) const { return Has(i) ? *values_[i] : otherwise; }
+  Value ValueOr(size_t i, const Value& otherwise) const { return Has(i) ? *values_[i] : otherwise; }
   bool HasAndIsNotNone(size_t i) const { return Has(i) && !values_[i]->Is(Type::kNone); }
   bool IsTrueAt(size_t i) const;
   int64_t IntOr(size_t i, int64_t otherwise) const;

@@ -227,7 +227,7 @@ Value Items(Interpreter&, const Value& input, Arguments& arguments) {
 
 Value Batch(Interpreter& interpreter, const Value& input, Arguments& arguments) {
   const Parameters parameters("batch", arguments, {"linecount", "fill_with"}, 1);
-  const Value count = parameters[0];
+  const Value& count = parameters[0];
   const Value fill = parameters.ValueOr(1, Value::None());
   return MakeGenerator(input,
                        [&interpreter, input, count, fill, source = std::shared_ptr<Iterator>(),
@@ -261,7 +261,7 @@ Value Batch(Interpreter& interpreter, const Value& input, Arguments& arguments) 
 
 Value SliceFilter(Interpreter& interpreter, const Value& input, Arguments& arguments) {
   const Parameters parameters("slice", arguments, {"slices", "fill_with"}, 1);
-  const Value count = parameters[0];
+  const Value& count = parameters[0];
   const Value fill = parameters.ValueOr(1, Value::None());
   return MakeGenerator(input, [&interpreter, input, count, fill, items = std::optional<Values>(),
                                number = int64_t{0}](Value* slice) mutable {
