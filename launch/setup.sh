@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that Phalanx needs and that are missing. Says what and why; installs nothing else.
 #
-#   launch/setup.sh            what building and serving need
+#   launch/setup.sh            what building, fetching models and serving need
 #   launch/setup.sh --test     and what the tests need
 #   launch/setup.sh --ci       and what the project's own checks need
 set -euo pipefail
@@ -27,20 +27,24 @@ build_packages=(
   "libyaml-cpp-dev:--config files"
   "libboost-dev:Asio, the event loop of the HTTP server (headers alone)"
 )
+fetch_packages=(
+  "curl:downloads models"
+  "ca-certificates:whom to trust for https"
+  "python3:reads a hub's list of files; end-to-end tests"
+)
 test_packages=(
   "libgtest-dev:GoogleTest"
   "libgmock-dev:GoogleMock"
   "libbenchmark-dev:Google Benchmark"
-  "python3:end-to-end tests"
-  "curl:tests of the checkpoint fetcher"
 )
 ci_packages=(
   "clang-format:code layout"
   "clang-tidy:static analysis"
+  "clang:the fuzzers"
   "python3-venv:the environment of the reference implementation"
 )
 
-packages=("${build_packages[@]}")
+packages=("${build_packages[@]}" "${fetch_packages[@]}")
 for argument in "$@"; do
   case $argument in
     --test) packages+=("${test_packages[@]}") ;;
@@ -54,6 +58,8 @@ for argument in "$@"; do
   esac
 done
 
+command -v apt-get >/dev/null ||
+  { echo "setup.sh: apt-get is missing; allowed: Debian 12, or install the packages listed in this file" >&2; exit 1; }
 missing=()
 for entry in "${packages[@]}"; do
   package=${entry%%:*}
@@ -69,6 +75,7 @@ if [ "$(id -u)" -ne 0 ]; then
   command -v sudo >/dev/null || { echo "setup.sh: installing packages needs root (no sudo found)" >&2; exit 1; }
   as_root=(sudo)
 fi
-export DEBIAN_FRONTEND=noninteractive
-"${as_root[@]}" apt-get update -q
-"${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
+# sudo passes no environment on; the lock may be held by the machine's own upgrades.
+apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
+"${apt[@]}" update
+"${apt[@]}" install -y --no-install-recommends "${missing[@]}"
