@@ -39,7 +39,7 @@ class Endings(unittest.TestCase):
                 time.sleep(0.3)
                 ranks = service.ranks()
                 self.assertEqual(len(ranks), 3)
-                subprocess.run(["kill", "-KILL", str(ranks[victim])], check=True)
+                os.kill(ranks[victim], signal.SIGKILL)
                 _, err = stream.communicate(timeout=20)
                 self.assertEqual(stream.returncode, UNAVAILABLE, err)
                 self.assertNotEqual(service.process.wait(timeout=20), 0)
