@@ -12,14 +12,15 @@
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/split_pattern.h"
+#include "text/vocab_reader.h"
 
 namespace phalanx {
 
 enum class Normalization { kNone, kNfc };
 
 struct TokenizerSpec {
-  std::vector<std::pair<std::string, int32_t>> vocab;  // spelling and id, ids distinct
-  std::vector<BpeMerge> merges;                        // by rank
+  Vocab vocab;
+  std::vector<BpeMerge> merges;  // by rank
   WholePieces whole_pieces = WholePieces::kByMerges;
   bool needs_all_bytes = false;  // an unknown-token rule exists, so no byte may lack a token
   SplitPattern split_pattern = SplitPattern::kQwen2;
@@ -33,9 +34,6 @@ struct TokenizerSpec {
   std::optional<std::string> eos_token;
   std::optional<std::string> pad_token;
 };
-
-// Ids are at most this, so that a hostile file cannot ask for tables of any size.
-inline constexpr int32_t kMaxTokenId = (1 << 24) - 1;
 
 // Reads tokenizer.json, or vocab.json and merges.txt, and tokenizer_config.json where it exists.
 // Errors as Tokenizer::Load.

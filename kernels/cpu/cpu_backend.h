@@ -85,7 +85,6 @@ class CpuBackend final : public Backend {
   const float* PackRowBlocks(const TensorView& x, const RowBlocks& blocks);
   void Multiply(const TensorView& x, const CpuPackedWeight& weight, LinearEpilogue epilogue,
                 std::span<const float> bias, const TensorView& out);
-  void PlanAttention(const BatchView& batch, const HeadLayout& heads);
   void SelectForTask(const LogitsRow& row, int64_t first_id, const CandidateTask& task,
                      float* group_max, CandidateResult& result) const;
 
