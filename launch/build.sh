@@ -14,8 +14,8 @@ if ! log=$(cmake --preset "$preset" "${options[@]}" ${PHALANX_CMAKE_OPTIONS:-} 2
   echo "$log" >&2
   exit 1
 fi
-if [ $# -gt 0 ]; then
-  cmake --build --preset "$preset" --target "$@"
-else
-  cmake --build --preset "$preset"
-fi
+build=(cmake --build --preset "$preset")
+[ $# -gt 0 ] && build+=(--target "$@")
+# A line for each of hundreds of files is for somebody who watches.
+[ -n "${CI:-}" ] && build+=(-- --quiet)
+"${build[@]}"
