@@ -75,7 +75,10 @@ Json ToJson(const StreamedAnswer& answer) {
                      {"decode_ms", response.timings().decode_ms()},
                      {"ttft_ms", answer.ttft_ms()},
                      {"e2el_ms", answer.e2el_ms()},
-                     {"decode_tokens_per_s", answer.decode_tokens_per_s()}};
+                     {"decode_tokens_per_s", nullptr}};
+  if (const std::optional<double> rate = answer.decode_tokens_per_s()) {
+    json["timings"]["decode_tokens_per_s"] = *rate;
+  }
   return json;
 }
 

@@ -49,10 +49,11 @@ int64_t StreamedAnswer::num_tokens() const {
   return tokens;
 }
 
-double StreamedAnswer::decode_tokens_per_s() const {
+std::optional<double> StreamedAnswer::decode_tokens_per_s() const {
   const double ms = response.timings().decode_ms();
   const int64_t tokens = num_tokens() - response.choices_size();
-  return ms > 0 && tokens > 0 ? static_cast<double>(tokens) / ms * 1e3 : 0;
+  if (ms <= 0 || tokens <= 0) return std::nullopt;
+  return static_cast<double>(tokens) / ms * 1e3;
 }
 
 double StreamedAnswer::received_tokens_per_s() const {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "kernels/base/status.h"
@@ -22,9 +23,9 @@ struct StreamedAnswer {
 
   double ttft_ms() const;  // 0 where no token came
   double e2el_ms() const;
-  // Tokens after each choice's first, over the time that the server took for them; 0 where there
-  // are none. The server's clock, since messages may reach a busy client in one go.
-  double decode_tokens_per_s() const;
+  // Tokens after each choice's first, over the time that the server took for them; none where there
+  // are no such tokens. The server's clock, since messages may reach a busy client in one go.
+  std::optional<double> decode_tokens_per_s() const;
   // Tokens after the first message, over the time in which they came; 0 where there are none. The
   // client's clock: all that is known of a stream that was stopped.
   double received_tokens_per_s() const;

@@ -39,8 +39,7 @@ void PrintError(std::string_view line) {
 void PrintSpeed(const StreamedAnswer& answer) {
   std::string line = fmt::format("{} tokens", answer.num_tokens());
   if (!answer.arrivals.empty()) line += fmt::format(", first after {:.1f} ms", answer.ttft_ms());
-  const double server_rate = answer.decode_tokens_per_s();
-  const double rate = server_rate > 0 ? server_rate : answer.received_tokens_per_s();
+  const double rate = answer.decode_tokens_per_s().value_or(answer.received_tokens_per_s());
   if (rate > 0) line += fmt::format(", {:.1f} tokens/s", rate);
   if (!answer.status.ok()) line += ", stopped";
   const auto& choices = answer.response.choices();

@@ -129,13 +129,15 @@ Status ServedModel::LoadText(const ServedModelOptions& options) {
     PHALANX_ASSIGN_OR_RETURN(chat_template_, LoadChatTemplate(options.model_dir));
     return OkStatus();
   }
-  PHALANX_ASSIGN_OR_RETURN(std::string text, ReadSmallFile(options.chat_template, kMaxFileBytes));
-  std::string bos;
-  if (tokenizer_ != nullptr && tokenizer_->bos_id()) {
-    bos = tokenizer_->IdToToken(*tokenizer_->bos_id()).value_or("");
-  }
-  chat_template_ = MakeChatTemplate(std::move(text), bos);
-  return OkStatus();
+  PHALANX_ASSIGN_OR_RETURN(const std::string text,
+                           ReadSmallFile(options.chat_template, kMaxFileBytes));
+  PHALANX_ASSIGN_OR_RETURN(TemplateTokens tokens, LoadTemplateTokens(options.model_dir));
+  chat_template_ = MakeChatTemplate(text, std::move(tokens));
+  // A model's own template may be one that nobody asks for; this one somebody chose.
+  if (chat_template_->name() != "unusable") return OkStatus();
+  return InvalidArgumentError("{}: {}", options.chat_template.string(),
+                              chat_template_->Render({}).status().message())
+      .WithContext("--chat-template");
 }
 
 Status ServedModel::LoadGenerationConfig(const ServedModelOptions& options) {

@@ -29,7 +29,13 @@ TEST(AnswerJsonTest, HoldsWhatScriptsRead) {
   EXPECT_EQ(json["usage"]["total_tokens"], 4);
   EXPECT_EQ(json["usage"]["seed"], UINT64_MAX);
   EXPECT_TRUE(json["timings"].contains("prefill_ms"));
+  EXPECT_TRUE(json["timings"]["decode_tokens_per_s"].is_null()) << "one token has no rate";
   EXPECT_FALSE(json.contains("choices"));
+
+  choice.add_token_ids(5);
+  choice.add_token_ids(6);
+  answer.response.mutable_timings()->set_decode_ms(4);
+  EXPECT_EQ(ToJson(answer)["timings"]["decode_tokens_per_s"], 500.0);
 }
 
 TEST(AnswerJsonTest, SeveralChoices) {

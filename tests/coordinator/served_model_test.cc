@@ -56,6 +56,31 @@ TEST_F(ServedModelTest, GenerationConfigGivesDefaultsAndEos) {
   EXPECT_EQ((*model)->defaults().temperature, 0.0F) << "as transformers: no sampling";
 }
 
+TEST_F(ServedModelTest, AChosenTemplateSeesTheModelsTokens) {
+  Write("config.json", kConfig);
+  Write("tokenizer_config.json", R"({"bos_token":"<b>","eos_token":{"content":"<e>"}})");
+  Write("chosen.jinja", "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}");
+  ServedModelOptions options{.model_dir = dir_.path(),
+                             .chat_template = dir_.path() / "chosen.jinja"};
+  auto model = ServedModel::Load(options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  ChatMessage message;
+  message.role = "user";
+  message.content = "hello";
+  ChatRequest chat;
+  chat.messages = {message};
+  const auto text = (*model)->chat_template().Render(chat);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(*text, "<b>hello<e>");
+
+  Write("chosen.jinja", "a\n{% if %}");
+  model = ServedModel::Load(options);
+  ASSERT_FALSE(model.ok());
+  EXPECT_THAT(model.status().message(), HasSubstr("--chat-template"));
+  EXPECT_THAT(model.status().message(), HasSubstr("chosen.jinja"));
+  EXPECT_THAT(model.status().message(), HasSubstr("line 2"));
+}
+
 TEST_F(ServedModelTest, BrokenFilesAreRefusedWithFileAndField) {
   EXPECT_THAT(Load().status().message(), HasSubstr("config.json"));
   struct Row {
