@@ -9,6 +9,10 @@ target_compile_options(phalanx_options INTERFACE -Wall -Wextra -Wconversion -Wer
 if(PHALANX_SANITIZE)
   target_compile_options(phalanx_options INTERFACE -fsanitize=${PHALANX_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # Instrumented code makes GCC see uses before a value is set where there are none.
+    target_compile_options(phalanx_options INTERFACE -Wno-maybe-uninitialized)
+  endif()
   target_link_options(phalanx_options INTERFACE -fsanitize=${PHALANX_SANITIZE})
 endif()
 if(PHALANX_COVERAGE)

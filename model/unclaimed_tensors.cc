@@ -32,7 +32,8 @@ StatusOr<std::vector<std::string>> FindUnclaimedTensors(const Checkpoint& checkp
                                                         const Qwen2Config& config,
                                                         const EmbeddingNames& names) {
   std::set<std::string_view> claimed = {names.embedding, names.lm_head};
-  if (names.tied()) claimed.insert({EmbeddingNames{}.embedding, EmbeddingNames{}.lm_head});
+  const EmbeddingNames published;
+  if (names.tied()) claimed.insert({published.embedding, published.lm_head});
   for (const WeightRow& row : table) claimed.insert(row.name);
   std::vector<std::string> unclaimed;
   for (const auto& file : checkpoint.files()) {
