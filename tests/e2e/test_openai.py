@@ -178,10 +178,10 @@ class OpenAiClient(unittest.TestCase):
     def test_timeout_and_cancel(self):
         slow = self.client.with_options(timeout=0.05)
         with self.assertRaises(openai.APITimeoutError):
-            slow.completions.create(model=MODEL_NAME, prompt="Once", max_tokens=400,
+            slow.completions.create(model=MODEL_NAME, prompt="Once", max_tokens=4000,
                                     extra_body={"ignore_eos": True})
         stream = self.client.completions.create(
-            model=MODEL_NAME, prompt="Once", max_tokens=400, stream=True,
+            model=MODEL_NAME, prompt="Once", max_tokens=4000, stream=True,
             extra_body={"ignore_eos": True})
         next(iter(stream))
         stream.close()
