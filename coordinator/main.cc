@@ -46,7 +46,7 @@ void Drain(Frontend& frontend, const sigset_t& signals, std::chrono::millisecond
     done = frontend.WaitForStreams(kSlice);
   }
   if (!done) frontend.FailAll(UnavailableError("the server has shut down"));
-  if (done) frontend.WaitForDetach(kLeave);
+  frontend.WaitForDetach(kLeave);
 }
 
 StatusOr<std::unique_ptr<http::Server>> StartHttp(const HttpOptions& options, Frontend& frontend,

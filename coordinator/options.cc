@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 
+#include "app/usage_error.h"
 #include "app/yaml_config.h"
 #include "coordinator/core/bind_address.h"
 #include "coordinator/core/printable.h"
@@ -131,7 +132,9 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return ExitCode{app.exit(error) == 0 ? 0 : kUsageError};
+    if (error.get_exit_code() == 0) return ExitCode{app.exit(error)};
+    std::fprintf(stderr, "%s\n", UsageError(app, error).c_str());
+    return ExitCode{kUsageError};
   }
   if (reflection) options.server.reflection = Reflection::kOn;
   options.http.server.host = options.http.server.unix_socket.empty() ? options.server.host : "";

@@ -163,14 +163,14 @@ trap request_stop TERM INT HUP
 mkfifo "$runtime/log" "$runtime/errors"
 setsid tee -p "$runtime/errors" <"$runtime/log" >&2 &
 log_copier=$!
-setsid grep -a -m 1 -E '^[0-9-]+ [0-9:.]+ [CE] |"level": ?"(critical|error)"|^(worker: |coordinator: )?--[a-z]|^mpirun noticed' \
+setsid grep -a -m 1 -E '^[0-9-]+ [0-9:.]+ [CE] |"level": ?"(critical|error)"|^(worker|coordinator): |^mpirun noticed' \
   <"$runtime/errors" >"$runtime/first_error" &
 error_finder=$!
 
 # Sessions of their own keep a terminal's Ctrl-C from reaching the ranks before the coordinator has drained; the
 # death signal keeps them from outliving a killed serve.sh.
 setsid setpriv --pdeathsig KILL "$bin/coordinator" "${coordinator_args[@]}" --engine "$runtime/engine.sock" \
-  --ready-file "$runtime/ready" >"$runtime/log" 2>&1 </dev/null &
+  --ready-file "$runtime/ready" 2>"$runtime/log" >/dev/null </dev/null &
 coordinator=$!
 
 mpi=(--bind-to none --oversubscribe --mca btl_vader_backing_directory "$runtime"

@@ -31,21 +31,23 @@ class ServiceLoop {
       PHALANX_RETURN_IF_ERROR(HandleCommands());
       if (!engine_.HasWork()) {
         if (is_draining_) return OkStatus();
-        if (channel_.is_closed()) {
-          return UnavailableError("the coordinator closed the engine channel");
-        }
+        if (channel_.is_closed()) return Closed();
         PHALANX_RETURN_IF_ERROR(Pulse());
         continue;
       }
-      if (channel_.is_closed()) {
-        return UnavailableError("the coordinator closed the engine channel");
-      }
+      if (channel_.is_closed()) return Closed();
       PHALANX_RETURN_IF_ERROR(StepOnce());
     }
   }
   bool engine_failed() const { return engine_failed_; }
 
  private:
+  // After a drain nobody waits for what is left.
+  Status Closed() const {
+    if (is_draining_) return OkStatus();
+    return UnavailableError("the coordinator closed the engine channel");
+  }
+
   Status HandleCommands() {
     std::chrono::nanoseconds patience{0};
     if (!engine_.HasWork() && !is_draining_) {

@@ -23,8 +23,8 @@ StatusOr<int64_t> NumKvBlocks(const KvPoolRequest& request) {
   const int64_t blocks = std::min(budget / request.block_bytes, request.most_blocks);
   if (blocks > 0) return blocks;
   return InvalidArgumentError(
-      "KV cache: {} bytes hold no block of {} bytes; give more with --kv-cache-memory-bytes or "
-      "--gpu-memory-utilization",
+      "--kv-cache-memory-bytes, --gpu-memory-utilization: {} bytes for the KV cache hold no block, "
+      "allowed: at least {} bytes",
       budget, request.block_bytes);
 }
 

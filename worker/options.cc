@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "app/usage_error.h"
 #include "app/yaml_config.h"
 #include "kernels/backend_factory.h"
 
@@ -198,7 +199,7 @@ std::variant<WorkerOptions, ExitCode> ParseOptions(int argc, const char* const* 
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return ExitCode{app.exit(error)};
-    if (IsSpokesman()) std::fprintf(stderr, "worker: %s\n", error.what());
+    if (IsSpokesman()) std::fprintf(stderr, "%s\n", UsageError(app, error).c_str());
     return ExitCode{kUsageError};
   }
   return options;

@@ -27,8 +27,10 @@ Status NotFinite() { return InternalError("the model produced logits that are no
 
 Status NoTokenLeft() {
   return InvalidArgumentError(
-             "allowed_token_ids: bad_words, min_tokens and logit_bias leave no token to choose")
-      .WithField("allowed_token_ids");
+             "sampling.allowed_token_ids: sampling.bad_words or sampling.min_tokens exclude every "
+             "id "
+             "of it after the tokens so far, allowed: ids of which one is always left")
+      .WithField("sampling.allowed_token_ids");
 }
 
 class ShardedSampler final : public Sampler {

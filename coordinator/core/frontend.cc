@@ -102,7 +102,7 @@ StatusOr<v1::DetokenizeResponse> Frontend::Detokenize(const v1::DetokenizeReques
   PHALANX_RETURN_IF_ERROR(model_.CheckName(request.model()));
   const Tokenizer* tokenizer = model_.tokenizer();
   if (tokenizer == nullptr) {
-    return FailedPreconditionError("the served model has no tokenizer");
+    return UnimplementedError("the served model has no tokenizer");
   }
   for (int i = 0; i < request.token_ids_size(); ++i) {
     if (!tokenizer->IsKnown(request.token_ids(i))) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <unordered_set>
 
 #include "coordinator/core/printable.h"
 #include "text/utf8.h"
@@ -197,6 +198,27 @@ Status ResolveLogprobs(const v1::SamplingParams& request, const Limits& limits,
   return OkStatus();
 }
 
+// Refuses what would leave no token for the first step: a place in the queue and a prefill for
+// nothing. Bad words of several tokens depend on what is generated.
+Status CheckATokenIsLeft(const internal::ResolvedSampling& params) {
+  if (params.allowed_token_ids().empty()) return OkStatus();
+  std::unordered_set<int32_t> excluded;
+  for (const internal::BadWord& word : params.bad_words()) {
+    if (word.token_ids_size() == 1) excluded.insert(word.token_ids(0));
+  }
+  if (params.min_tokens() > 0) {
+    excluded.insert(params.eos_token_ids().begin(), params.eos_token_ids().end());
+    excluded.insert(params.stop_token_ids().begin(), params.stop_token_ids().end());
+  }
+  for (const int32_t id : params.allowed_token_ids()) {
+    if (!excluded.contains(id)) return OkStatus();
+  }
+  return InvalidField("sampling.allowed_token_ids",
+                      fmt::format("[{}]", fmt::join(params.allowed_token_ids(), ", ")),
+                      "at least one id that neither sampling.bad_words nor, under "
+                      "sampling.min_tokens, the end-of-sequence and stop ids exclude");
+}
+
 uint64_t DrawSeed() {
   std::random_device device;
   return (uint64_t{device()} << 32) | device();
@@ -225,6 +247,7 @@ StatusOr<RequestParams> ResolveSampling(const v1::SamplingParams& request, const
   constexpr int32_t kMaxInt = std::numeric_limits<int32_t>::max();
   PHALANX_RETURN_IF_ERROR(CheckInt("sampling.min_tokens", request.min_tokens(), 0, kMaxInt));
   params.engine.set_min_tokens(request.min_tokens());
+  PHALANX_RETURN_IF_ERROR(CheckATokenIsLeft(params.engine));
   if (request.has_max_tokens()) {
     const int32_t low = params.echo == Echo::kYes ? 0 : 1;
     if (request.max_tokens() < low) {

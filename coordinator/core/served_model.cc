@@ -14,6 +14,7 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
+constexpr char kOverrideFlag[] = "--override-generation-config";
 constexpr int64_t kMaxFileBytes = 16 << 20;
 
 StatusOr<json> ParseObject(const std::string& source, const std::string& text) {
@@ -129,10 +130,10 @@ Status ServedModel::LoadText(const ServedModelOptions& options) {
     PHALANX_ASSIGN_OR_RETURN(chat_template_, LoadChatTemplate(options.model_dir));
     return OkStatus();
   }
-  PHALANX_ASSIGN_OR_RETURN(const std::string text,
-                           ReadSmallFile(options.chat_template, kMaxFileBytes));
+  const StatusOr<std::string> text = ReadSmallFile(options.chat_template, kMaxFileBytes);
+  if (!text.ok()) return text.status().WithContext("--chat-template");
   PHALANX_ASSIGN_OR_RETURN(TemplateTokens tokens, LoadTemplateTokens(options.model_dir));
-  chat_template_ = MakeChatTemplate(text, std::move(tokens));
+  chat_template_ = MakeChatTemplate(*text, std::move(tokens));
   // A model's own template may be one that nobody asks for; this one somebody chose.
   if (chat_template_->name() != "unusable") return OkStatus();
   return InvalidArgumentError("{}: {}", options.chat_template.string(),
@@ -142,7 +143,8 @@ Status ServedModel::LoadText(const ServedModelOptions& options) {
 
 Status ServedModel::LoadGenerationConfig(const ServedModelOptions& options) {
   json config = json::object();
-  std::string source = "--override-generation-config";
+  std::string file_name;
+  json over = json::object();
   if (options.generation_config != "vllm") {
     const bool is_auto = options.generation_config == "auto";
     const fs::path file = (is_auto ? options.model_dir : fs::path(options.generation_config)) /
@@ -150,39 +152,43 @@ Status ServedModel::LoadGenerationConfig(const ServedModelOptions& options) {
     StatusOr<json> read = ReadObject(file);
     if (read.ok()) {
       config = *std::move(read);
-      source = file.string();
+      file_name = file.string();
     } else if (!is_auto || read.status().code() != StatusCode::kNotFound) {
       return read.status().WithContext("--generation-config");
     }
   }
   if (!options.override_generation_config.empty()) {
-    PHALANX_ASSIGN_OR_RETURN(const json over, ParseObject("--override-generation-config",
-                                                          options.override_generation_config));
+    PHALANX_ASSIGN_OR_RETURN(over, ParseObject(kOverrideFlag, options.override_generation_config));
     config.update(over);
     // An operator who sets a temperature means to sample.
     if (over.contains("temperature") && !over.contains("do_sample")) config.erase("do_sample");
   }
+  const auto source = [&](const char* key) {
+    return over.contains(key) ? std::string(kOverrideFlag) : file_name;
+  };
   // transformers takes them from here before config.json.
-  PHALANX_RETURN_IF_ERROR(ReadIds(source, config, "eos_token_id", vocab_size_, &eos_token_ids_));
+  PHALANX_RETURN_IF_ERROR(
+      ReadIds(source("eos_token_id"), config, "eos_token_id", vocab_size_, &eos_token_ids_));
   // As in transformers, a model whose file says do_sample: false is greedy unless asked otherwise.
   if (config.contains("do_sample") && config["do_sample"] == false) defaults_.temperature = 0.0F;
   constexpr float kTiny = 1e-6F;
   const bool greedy = defaults_.temperature == 0.0F;
-  PHALANX_RETURN_IF_ERROR(ReadFloat(source, config, "temperature", {0, 2, "a number from 0 to 2"},
-                                    &defaults_.temperature));
+  PHALANX_RETURN_IF_ERROR(ReadFloat(source("temperature"), config, "temperature",
+                                    {0, 2, "a number from 0 to 2"}, &defaults_.temperature));
   if (greedy) defaults_.temperature = 0.0F;
-  PHALANX_RETURN_IF_ERROR(
-      ReadFloat(source, config, "top_p", {kTiny, 1, "a number in (0, 1]"}, &defaults_.top_p));
-  PHALANX_RETURN_IF_ERROR(
-      ReadFloat(source, config, "min_p", {0, 1, "a number from 0 to 1"}, &defaults_.min_p));
-  PHALANX_RETURN_IF_ERROR(ReadFloat(source, config, "repetition_penalty",
+  PHALANX_RETURN_IF_ERROR(ReadFloat(source("top_p"), config, "top_p",
+                                    {kTiny, 1, "a number in (0, 1]"}, &defaults_.top_p));
+  PHALANX_RETURN_IF_ERROR(ReadFloat(source("min_p"), config, "min_p",
+                                    {0, 1, "a number from 0 to 1"}, &defaults_.min_p));
+  PHALANX_RETURN_IF_ERROR(ReadFloat(source("repetition_penalty"), config, "repetition_penalty",
                                     {kTiny, 10, "a number from 0.000001 to 10"},
                                     &defaults_.repetition_penalty));
   std::optional<int32_t> top_k;
   constexpr int32_t kMax = 1 << 30;
-  PHALANX_RETURN_IF_ERROR(ReadInt(source, config, "top_k", -1, kMax, &top_k));
+  PHALANX_RETURN_IF_ERROR(ReadInt(source("top_k"), config, "top_k", -1, kMax, &top_k));
   defaults_.top_k = std::max(top_k.value_or(0), 0);
-  return ReadInt(source, config, "max_new_tokens", 1, kMax, &defaults_.max_new_tokens);
+  return ReadInt(source("max_new_tokens"), config, "max_new_tokens", 1, kMax,
+                 &defaults_.max_new_tokens);
 }
 
 Status ServedModel::CheckName(std::string_view name) const {

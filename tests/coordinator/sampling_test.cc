@@ -9,6 +9,7 @@ namespace phalanx {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::StartsWith;
 
 class SamplingTest : public ::testing::Test {
  protected:
@@ -92,6 +93,23 @@ TEST_F(SamplingTest, BadWordsAreBannedBareAndAfterASpace) {
   if (same_length) {
     EXPECT_THAT(params.engine.bad_words(1).token_ids(), ::testing::ElementsAreArray(spaced));
   }
+}
+
+TEST_F(SamplingTest, AllowedIdsThatLeaveNoTokenAreRefusedAtOnce) {
+  const auto model = Model();
+  v1::SamplingParams request;
+  const auto resolve = [&] {
+    return ResolveSampling(request, *model, {}, DefaultMaxTokens::kSixteen).status();
+  };
+  request.add_allowed_token_ids(77);
+  request.add_stop_token_ids(77);
+  EXPECT_TRUE(resolve().ok());
+  request.set_min_tokens(2);
+  EXPECT_EQ(resolve().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(resolve().field(), "sampling.allowed_token_ids");
+  EXPECT_THAT(resolve().message(), StartsWith("sampling.allowed_token_ids: is [77], allowed: "));
+  request.add_allowed_token_ids(78);
+  EXPECT_TRUE(resolve().ok());
 }
 
 TEST_F(SamplingTest, MaxTokensFitsTheContext) {

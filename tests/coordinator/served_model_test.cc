@@ -56,6 +56,21 @@ TEST_F(ServedModelTest, GenerationConfigGivesDefaultsAndEos) {
   EXPECT_EQ((*model)->defaults().temperature, 0.0F) << "as transformers: no sampling";
 }
 
+TEST_F(ServedModelTest, ABadOverrideIsNotBlamedOnTheFile) {
+  Write("config.json", kConfig);
+  Write("generation_config.json", R"({"temperature":0.7,"top_p":0.9})");
+  const auto error = [&](const char* override_json) {
+    return ServedModel::Load(
+               {.model_dir = dir_.path(), .override_generation_config = override_json})
+        .status()
+        .message();
+  };
+  EXPECT_EQ(error(R"({"temperature":5})"),
+            "--override-generation-config: temperature: is 5, allowed: a number from 0 to 2");
+  Write("generation_config.json", R"({"temperature":0.7,"top_p":7})");
+  EXPECT_THAT(error(R"({"temperature":1})"), HasSubstr("generation_config.json: top_p: is 7"));
+}
+
 TEST_F(ServedModelTest, AChosenTemplateSeesTheModelsTokens) {
   Write("config.json", kConfig);
   Write("tokenizer_config.json", R"({"bos_token":"<b>","eos_token":{"content":"<e>"}})");

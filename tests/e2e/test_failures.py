@@ -32,6 +32,17 @@ class Endings(unittest.TestCase):
             self.assertIn('"length"', out)
             self.assertEqual(service.left_over(), [])
 
+    def test_drain_that_runs_out_of_time_is_no_failure(self):
+        for timeout in ("0", "0.5"):
+            with self.subTest(timeout=timeout), Service("--shutdown-timeout", timeout, ranks=2) as service:
+                stream = start_client(service, *LONG)
+                time.sleep(0.3)
+                self.assertEqual(service.stop(signal.SIGTERM), 0, "".join(service.stderr_lines))
+                _, err = stream.communicate(timeout=20)
+                self.assertEqual(stream.returncode, UNAVAILABLE, err)
+                self.assertEqual([line for line in service.stderr_lines if " C " in line], [])
+                self.assertEqual(service.left_over(), [])
+
     def test_dead_rank_ends_streams_with_unavailable(self):
         for victim in (0, -1):
             with self.subTest(victim=victim), Service(ranks=3) as service:

@@ -1,4 +1,4 @@
-"""Prints "N passed, N failed, N skipped" for a ctest JUnit report, one count per test case.
+"""Ends with the line "N passed, N failed" for a ctest JUnit report, one count per test case.
 
 GoogleTest binaries are one ctest entry each; their own "[  PASSED  ] n tests." lines are counted where they are.
 """
@@ -16,12 +16,15 @@ def main() -> None:
         inner_failed = re.findall(r"\[  FAILED  \] (\d+) test", output)
         inner_skipped = re.findall(r"\[  SKIPPED \] (\d+) test", output)
         status = case.get("status")
-        passed += sum(map(int, inner_passed)) or (status == "run")
+        # A binary whose cases were all skipped has passed none.
+        passed += sum(map(int, inner_passed)) if inner_passed else status == "run"
         failed += sum(map(int, inner_failed)) or (status == "fail")
         skipped += sum(map(int, inner_skipped)) or (status in ("notrun", "disabled"))
         if status == "run" and inner_skipped:
             print(f"note: {case.get('name')}: {sum(map(int, inner_skipped))} skipped")
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    if skipped:
+        print(f"{skipped} skipped")
+    print(f"{passed} passed, {failed} failed")
 
 
 if __name__ == "__main__":
