@@ -11,6 +11,7 @@ namespace phalanx {
 
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 static_assert(std::atomic<uint32_t>::is_always_lock_free);
+static_assert(std::atomic<Pace>::is_always_lock_free);
 
 struct alignas(2 * kCacheLineBytes) LivenessBoard::Header {
   std::atomic<uint32_t> stop_requested;
@@ -67,9 +68,9 @@ void LivenessBoard::Publish(Activity activity, uint64_t step,
   LivenessRecord& record = mine();
   record.activity.store(static_cast<uint32_t>(activity), std::memory_order_relaxed);
   record.step.store(step, std::memory_order_relaxed);
-  record.allowed_ms.store(static_cast<uint32_t>(std::min<int64_t>(allowed.count(), kMost)),
-                          std::memory_order_relaxed);
-  record.progress.fetch_add(1, std::memory_order_release);
+  const uint32_t progress = record.pace.load(std::memory_order_relaxed).progress + 1;
+  const auto allowed_ms = static_cast<uint32_t>(std::min<int64_t>(allowed.count(), kMost));
+  record.pace.store({progress, allowed_ms}, std::memory_order_release);
 }
 
 void LivenessBoard::RequestStop() const {

@@ -26,13 +26,19 @@ enum class Activity : uint32_t {
 };
 std::string_view Name(Activity activity);
 
+// How a rank gets on. One word: a new allowance must never be held against the time that the rank
+// took for what came before.
+struct Pace {
+  uint32_t progress;    // rises whenever the rank gets on
+  uint32_t allowed_ms;  // how long `progress` may stand still; 0: without limit
+};
+
 // Written by its rank, read by all; all zeros until the rank is there.
 struct alignas(2 * kCacheLineBytes) LivenessRecord {
   std::atomic<int32_t> pid;
   std::atomic<int32_t> rank;
   std::atomic<uint32_t> activity;
-  std::atomic<uint32_t> allowed_ms;  // how long `progress` may stand still; 0: without limit
-  std::atomic<uint64_t> progress;    // rises whenever the rank gets on
+  std::atomic<Pace> pace;
   std::atomic<uint64_t> step;
   std::atomic<uint64_t> beats;        // rises as long as the process runs at all
   std::atomic<uint64_t> collectives;  // how many the rank has entered

@@ -22,28 +22,35 @@ LivenessJudge::LivenessJudge(const LivenessBoard& board, LivenessJudgeOptions op
 
 std::optional<Status> LivenessJudge::Look(Milliseconds elapsed, const std::vector<bool>& gone) {
   Observe(elapsed);
+  std::optional<Fault> fault = FindFault(gone);
+  if (!fault) {
+    // Ranks count time each for itself: one may see a deadline pass that another sees kept.
+    fault_.reset();
+    return std::nullopt;
+  }
   if (!fault_) {
-    fault_ = FindFault(gone);
-    if (!fault_) return std::nullopt;
+    fault_ = std::move(fault);
+    since_fault_ = Milliseconds(0);
   } else {
     since_fault_ += elapsed;
   }
   // The host of the group's rank 0 goes first: the coordinator is there.
   const bool is_first_host = board_.record(0).rank.load(std::memory_order_relaxed) == 0;
-  if (is_first_host && Spokesman(gone) == board_.index()) return fault_;
-  return since_fault_ >= options_.grace ? fault_ : std::nullopt;
+  const bool is_my_turn = is_first_host && Spokesman(fault_->culprit, gone) == board_.index();
+  if (!is_my_turn && since_fault_ < options_.grace) return std::nullopt;
+  return fault_->status;
 }
 
 void LivenessJudge::Observe(Milliseconds elapsed) {
   for (int i = 0; i < board_.size(); ++i) {
     const LivenessRecord& record = board_.record(i);
     Seen& seen = seen_[static_cast<size_t>(i)];
-    const uint64_t progress = record.progress.load(std::memory_order_acquire);
+    const Pace pace = record.pace.load(std::memory_order_acquire);
     const uint64_t beats = record.beats.load(std::memory_order_relaxed);
     seen.without_progress =
-        progress == seen.progress ? seen.without_progress + elapsed : Milliseconds(0);
+        pace.progress == seen.pace.progress ? seen.without_progress + elapsed : Milliseconds(0);
     seen.without_beat = beats == seen.beats ? seen.without_beat + elapsed : Milliseconds(0);
-    seen.progress = progress;
+    seen.pace = pace;
     seen.beats = beats;
   }
 }
@@ -56,9 +63,9 @@ bool LivenessJudge::IsRunning(int index) const {
   return index == board_.index() || seen_[static_cast<size_t>(index)].without_beat < kLateBeat;
 }
 
-int LivenessJudge::Spokesman(const std::vector<bool>& gone) const {
+int LivenessJudge::Spokesman(int culprit, const std::vector<bool>& gone) const {
   for (int i = 0; i < board_.size(); ++i) {
-    if (i != culprit_ && IsPresent(i, gone) && IsRunning(i)) return i;
+    if (i != culprit && IsPresent(i, gone) && IsRunning(i)) return i;
   }
   return board_.index();
 }
@@ -69,17 +76,16 @@ std::string LivenessJudge::Where(int index) const {
                      Name(ActivityOf(record)));
 }
 
-Status LivenessJudge::Blame(int index, const std::string& what) {
-  culprit_ = index;
+LivenessJudge::Fault LivenessJudge::Blame(int index, const std::string& what) const {
   const LivenessRecord& record = board_.record(index);
   const int pid = record.pid.load(std::memory_order_relaxed);
   const std::string known = options_.describe(index);
-  return UnavailableError("rank {} (host {}, pid {}) {} {}{}{}",
-                          record.rank.load(std::memory_order_relaxed), options_.host, pid, what,
-                          Where(index), known.empty() ? "" : ": ", known);
+  return {index, UnavailableError("rank {} (host {}, pid {}) {} {}{}{}",
+                                  record.rank.load(std::memory_order_relaxed), options_.host, pid,
+                                  what, Where(index), known.empty() ? "" : ": ", known)};
 }
 
-std::optional<Status> LivenessJudge::FindFault(const std::vector<bool>& gone) {
+std::optional<LivenessJudge::Fault> LivenessJudge::FindFault(const std::vector<bool>& gone) const {
   for (int i = 0; i < board_.size(); ++i) {
     const Activity activity = ActivityOf(board_.record(i));
     if (!gone[static_cast<size_t>(i)] || activity == Activity::kLeft) continue;
@@ -92,15 +98,16 @@ std::optional<Status> LivenessJudge::FindFault(const std::vector<bool>& gone) {
     if (i != board_.index() && seen.without_beat >= options_.silence) {
       return Blame(i, fmt::format("has been silent for {:.1f} s", Seconds(seen.without_beat)));
     }
-    const uint32_t allowed_ms = board_.record(i).allowed_ms.load(std::memory_order_relaxed);
-    if (allowed_ms != 0 && seen.without_progress.count() >= allowed_ms) {
+    const Milliseconds allowed(seen.pace.allowed_ms);
+    if (allowed.count() != 0 && seen.without_progress >= allowed) {
       return BlameSilence(seen.without_progress, gone);
     }
   }
   return std::nullopt;
 }
 
-Status LivenessJudge::BlameSilence(Milliseconds silent, const std::vector<bool>& gone) {
+LivenessJudge::Fault LivenessJudge::BlameSilence(Milliseconds silent,
+                                                 const std::vector<bool>& gone) const {
   std::vector<int> present;
   for (int i = 0; i < board_.size(); ++i) {
     if (IsPresent(i, gone)) present.push_back(i);
@@ -120,10 +127,11 @@ Status LivenessJudge::BlameSilence(Milliseconds silent, const std::vector<bool>&
   const auto [least, most] = std::minmax_element(
       present.begin(), present.end(), [&](int a, int b) { return entered(a) < entered(b); });
   if (entered(*least) != entered(*most)) return Blame(*least, stuck);
-  return UnavailableError("no rank of host {} has made progress for {:.1f} s {}: {}", options_.host,
-                          Seconds(silent), Where(present.front()),
-                          board_.size() < board_.group_size() ? "all wait for ranks of other hosts"
-                                                              : "all wait in the same collective");
+  return {-1, UnavailableError("no rank of host {} has made progress for {:.1f} s {}: {}",
+                               options_.host, Seconds(silent), Where(present.front()),
+                               board_.size() < board_.group_size()
+                                   ? "all wait for ranks of other hosts"
+                                   : "all wait in the same collective")};
 }
 
 }  // namespace phalanx

@@ -37,34 +37,37 @@ class LivenessJudge {
   LivenessJudge(const LivenessBoard& board, LivenessJudgeOptions options);
 
   // Once it is this rank's turn to end the group: why, UNAVAILABLE naming rank, host, pid, step and
-  // activity. `elapsed` has passed since the last call; `gone[i]` says that the process of record i
-  // has ended.
+  // activity. A rank that goes on before anybody's turn came is forgiven. `elapsed` has passed
+  // since the last call; `gone[i]` says that the process of record i has ended.
   std::optional<Status> Look(std::chrono::milliseconds elapsed, const std::vector<bool>& gone);
 
  private:
   using Milliseconds = std::chrono::milliseconds;
   struct Seen {
-    uint64_t progress = 0;
+    Pace pace{};
     uint64_t beats = 0;
     Milliseconds without_progress{0};
     Milliseconds without_beat{0};
   };
+  struct Fault {
+    int culprit = -1;  // index; -1: nobody in particular
+    Status status;
+  };
 
   void Observe(Milliseconds elapsed);
-  std::optional<Status> FindFault(const std::vector<bool>& gone);
-  Status BlameSilence(Milliseconds silent, const std::vector<bool>& gone);
+  std::optional<Fault> FindFault(const std::vector<bool>& gone) const;
+  Fault BlameSilence(Milliseconds silent, const std::vector<bool>& gone) const;
   bool IsPresent(int index, const std::vector<bool>& gone) const;
   bool IsRunning(int index) const;
-  Status Blame(int index, const std::string& what);
+  Fault Blame(int index, const std::string& what) const;
   std::string Where(int index) const;
   // The lowest rank of this host that can act and is not to blame.
-  int Spokesman(const std::vector<bool>& gone) const;
+  int Spokesman(int culprit, const std::vector<bool>& gone) const;
 
   const LivenessBoard& board_;
   const LivenessJudgeOptions options_;
-  std::vector<Seen> seen_;  // [board.size()]
-  std::optional<Status> fault_;
-  int culprit_ = -1;  // index; -1: nobody in particular
+  std::vector<Seen> seen_;      // [board.size()]
+  std::optional<Fault> fault_;  // the first one, for as long as there is any
   Milliseconds since_fault_{0};
 };
 

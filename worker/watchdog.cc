@@ -22,8 +22,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::milliseconds;
 
-constexpr Milliseconds kTick{200};
-
 // glibc of Debian 12 has pidfd_open, older ones do not.
 int PidfdOpen(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 
@@ -83,7 +81,7 @@ class WatchdogThread final : public Watchdog {
       const Clock::time_point now = Clock::now();
       // A longer gap means that this process did not run either.
       const auto elapsed =
-          std::min(std::chrono::duration_cast<Milliseconds>(now - last), 2 * kTick);
+          std::min(std::chrono::duration_cast<Milliseconds>(now - last), 2 * options_.tick);
       last = now;
       if (board_.is_ended()) return options_.on_end();
       if (const std::optional<Status> fault = judge_.Look(elapsed, gone_)) {
@@ -98,7 +96,7 @@ class WatchdogThread final : public Watchdog {
     for (size_t i = 0; i < peers_.size(); ++i) {
       polled.push_back({.fd = gone_[i] ? -1 : peers_[i], .events = POLLIN, .revents = 0});
     }
-    poll(polled.data(), polled.size(), static_cast<int>(kTick.count()));
+    poll(polled.data(), polled.size(), static_cast<int>(options_.tick.count()));
     for (size_t i = 0; i < peers_.size(); ++i) {
       if ((polled[i + 1].revents & POLLIN) != 0) gone_[i] = true;
     }

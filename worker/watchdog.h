@@ -15,6 +15,7 @@ namespace phalanx {
 
 struct WatchdogOptions {
   std::chrono::milliseconds silence{60'000};  // LivenessJudgeOptions
+  std::chrono::milliseconds tick{200};        // between two beats, and two looks at the others
   // Shown to the ranks of the host, and to this one what they were told.
   std::atomic<bool>* stop_requested = nullptr;
   // Both run on the watchdog's thread, at most one of them and once; the process should end there.
