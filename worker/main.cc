@@ -27,6 +27,9 @@ namespace {
 constexpr int kStartError = 2;
 constexpr int kBroken = 1;
 
+// Neither a full pipe behind the log nor the coordinator may keep a rank of a broken group alive.
+constexpr unsigned kLastWordsSeconds = 5;
+
 // What a signal handler may touch: a lock-free flag, and it must be global to be reached.
 std::atomic<bool> stop_requested = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
@@ -109,10 +112,10 @@ void ReportLoss(const WorkerOptions& options, const LivenessBoard& board, const 
 }
 
 // The group cannot go on and some of its ranks do not listen. Leaving with an error makes the
-// launcher end those that remain, stopped ones too, a second sooner than MPI_Abort does.
+// launcher end those that remain, stopped ones too, a second sooner than MPI_Abort does. The other
+// threads go on until the very end, so nothing that they use is taken down; the log has no buffer.
 [[noreturn]] void EndGroup(const LivenessBoard& board) {
   board.MarkEnded();
-  spdlog::shutdown();
   std::_Exit(kBroken);
 }
 
@@ -121,6 +124,7 @@ std::unique_ptr<Watchdog> StartWatchdog(const WorkerOptions& options, const Live
   watchdog.silence = options.group.step_timeout;
   watchdog.stop_requested = &stop_requested;
   watchdog.on_fault = [&options, &board](const Status& fault) {
+    alarm(kLastWordsSeconds);
     spdlog::critical("{}", fault.message());
     ReportLoss(options, board, fault);
     EndGroup(board);

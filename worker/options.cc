@@ -61,13 +61,15 @@ void AddChoice(CLI::App& app, const std::string& flag, T& value,
 }
 
 void AddStepTimeout(CLI::App& app, GroupOptions& group) {
+  // Idle ranks show progress once a second; less than a few of those would end healthy groups.
+  constexpr double kLeastSeconds = 5;
   constexpr double kMostSeconds = 86400;
   app.add_option_function<double>(
          "--step-timeout",
          [&group](double seconds) {
-           if (!(seconds == 0 || (seconds >= 1 && seconds <= kMostSeconds))) {
+           if (!(seconds == 0 || (seconds >= kLeastSeconds && seconds <= kMostSeconds))) {
              throw CLI::ValidationError(
-                 InvalidField("--step-timeout", seconds, "0 (never) or 1 to 86400 seconds")
+                 InvalidField("--step-timeout", seconds, "0 (never) or 5 to 86400 seconds")
                      .message());
            }
            group.step_timeout = std::chrono::milliseconds(std::llround(seconds * 1e3));
