@@ -34,9 +34,8 @@ class LockstepEngine final : public Engine {
 
   Status WarmUp() override {
     for (const StepPlan& plan : {WarmUpPrefill(), WarmUpDecode()}) {
-      PHALANX_RETURN_IF_ERROR(Run(plan).status());
+      PHALANX_RETURN_IF_ERROR(Run(plan, StepDeadline()).status());
     }
-    last_step_ = 0;
     Publish(Activity::kStarting, std::chrono::milliseconds(0));
     return OkStatus();
   }
@@ -65,7 +64,7 @@ class LockstepEngine final : public Engine {
     if (plan.work.empty() && plan.inits.empty()) return std::vector<EngineOutput>{};
     MarkStarted(plan);
     PHALANX_RETURN_IF_ERROR(Send(plan));
-    PHALANX_ASSIGN_OR_RETURN(std::vector<SampleResult> results, Run(plan));
+    PHALANX_ASSIGN_OR_RETURN(std::vector<SampleResult> results, Run(plan, deadline_));
     Publish(Activity::kServing, deadline_.base);
     return Commit(plan, std::move(results));
   }
@@ -91,7 +90,7 @@ class LockstepEngine final : public Engine {
       PHALANX_ASSIGN_OR_RETURN(const StepPlan plan, Decode(message_));
       if (plan.kind == StepPlan::Kind::kShutdown) return OkStatus();
       if (plan.kind == StepPlan::Kind::kHeartbeat) continue;
-      const StatusOr<std::vector<SampleResult>> results = Run(plan);
+      const StatusOr<std::vector<SampleResult>> results = Run(plan, deadline_);
       if (!results.ok()) return results.status();
     }
   }
@@ -119,10 +118,10 @@ class LockstepEngine final : public Engine {
   }
 
   // What every rank does with a plan.
-  StatusOr<std::vector<SampleResult>> Run(const StepPlan& plan) {
+  StatusOr<std::vector<SampleResult>> Run(const StepPlan& plan, const StepDeadline& deadline) {
     PHALANX_RETURN_IF_ERROR(Validate(plan, limits_).WithContext("step plan"));
     last_step_ = plan.step;
-    const std::chrono::milliseconds allowed = deadline_.For(plan);
+    const std::chrono::milliseconds allowed = deadline.For(plan);
     Publish(Activity::kForwardPass, allowed);
     for (const SlotInit& init : plan.inits) sampler_->InitSlot(init);
     const ForwardBatch batch = buffers_.Fill(plan, *sampler_);

@@ -52,6 +52,9 @@ void RunEngines(const EngineModel& model, const std::vector<EngineRun>& runs) {
     ASSERT_TRUE((*loaded)->CreateKvCache(spec).ok());
     for (const EngineRun& run : runs) {
       const auto engine = Engine::Create(OptionsOf(model, run), **loaded, **backend, communicator);
+      if (run.warm_up == EngineRun::WarmUp::kYes) {
+        EXPECT_TRUE(engine->WarmUp().ok());
+      }
       if (communicator.rank() != 0) {
         EXPECT_TRUE(engine->Follow().ok());
         continue;

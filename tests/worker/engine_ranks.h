@@ -40,6 +40,7 @@ struct EngineModel {
 // One engine's life on a model that is loaded once. `leader` is rank 0's side; the engine is shut
 // down after it.
 struct EngineRun {
+  enum class WarmUp : uint8_t { kNo, kYes } warm_up = WarmUp::kNo;
   int32_t max_num_tokens = 64;
   int64_t num_blocks = 200;  // at most the pool's
   int32_t max_num_seqs = 16;
