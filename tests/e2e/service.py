@@ -88,6 +88,10 @@ class Service:
             self.process.send_signal(how)
         return self.process.wait(timeout)
 
+    def finish_collecting(self) -> None:
+        """Of a service that has ended: takes what is left of its standard error."""
+        self._collector.join(5)
+
     def left_over(self, within_s: float = 3) -> list[str]:
         """Processes of the service that are still there `within_s` after its end."""
         deadline = time.monotonic() + within_s
@@ -102,7 +106,7 @@ class Service:
 
     def __exit__(self, *exc) -> None:
         self.stop()
-        self._collector.join(5)
+        self.finish_collecting()
         self.process.stdout.close()
         self.process.stderr.close()
 

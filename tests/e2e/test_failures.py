@@ -1,17 +1,21 @@
 """What goes wrong, goes wrong visibly, alone and without leaving anything behind."""
 
+import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from service import BIN, MODEL, ROOT, Service, client, generate  # noqa: E402
+from service import BIN, MODEL, ROOT, Service, client, command_of, descendants, generate  # noqa: E402
 
 UNAVAILABLE = 3
+LEAST_STEP_TIMEOUT = 5
 LONG = ("--prompt", "Once upon a time", "--max-tokens", "3000", "--ignore-eos", "--seed", "1")
 
 
@@ -21,6 +25,12 @@ def start_client(service: Service, *arguments: str) -> subprocess.Popen:
 
 
 class Endings(unittest.TestCase):
+    def assert_logged(self, service: Service, words: str) -> None:
+        """Of a service that has ended: that one of the ranks said so."""
+        service.finish_collecting()
+        lines = [line for line in service.stderr_lines if " C worker: " in line and words in line]
+        self.assertTrue(lines, f"no {words!r} in the log:\n" + "".join(service.stderr_lines))
+
     def test_sigterm_drains_and_leaves_no_process(self):
         with Service(ranks=2) as service:
             stream = start_client(service, "--prompt", "Once upon a time", "--max-tokens", "200",
@@ -44,17 +54,78 @@ class Endings(unittest.TestCase):
                 self.assertEqual(service.left_over(), [])
 
     def test_dead_rank_ends_streams_with_unavailable(self):
-        for victim in (0, -1):
+        for victim in (0, 1, 2):
             with self.subTest(victim=victim), Service(ranks=3) as service:
                 stream = start_client(service, *LONG)
-                time.sleep(0.3)
+                stream.stdout.read(1)
                 ranks = service.ranks()
                 self.assertEqual(len(ranks), 3)
+                began = time.monotonic()
                 os.kill(ranks[victim], signal.SIGKILL)
                 _, err = stream.communicate(timeout=20)
+                known_s = time.monotonic() - began
                 self.assertEqual(stream.returncode, UNAVAILABLE, err)
-                self.assertNotEqual(service.process.wait(timeout=20), 0)
+                self.assertIn(f"rank {victim} (", err)
+                self.assertIn(f"pid {ranks[victim]})", err)
+                self.assertEqual(service.process.wait(timeout=20), 137)
+                print(f"killed rank {victim}: client knows after {known_s:.3f} s, "
+                      f"serve.sh ends after {time.monotonic() - began:.2f} s")
+                # The ranks see a peer's death themselves; waiting for mpirun would take two seconds.
+                self.assertLess(known_s, 1.0)
                 self.assertEqual(service.left_over(), [])
+                self.assert_logged(service, f"rank {victim} (host {socket.gethostname()}, pid {ranks[victim]}) died")
+
+    def test_dead_rank_ends_an_idle_group(self):
+        with Service(ranks=3) as service:
+            pid = service.ranks()[1]
+            os.kill(pid, signal.SIGKILL)
+            self.assertEqual(service.process.wait(timeout=20), 137)
+            self.assertEqual(service.left_over(), [])
+            self.assert_logged(service, f"rank 1 (host {socket.gethostname()}, pid {pid}) died")
+
+    def test_stopped_rank_ends_the_group_at_the_deadline(self):
+        for victim, load in ((0, "streaming"), (1, "streaming"), (1, "idle"), (2, "asked while stopped")):
+            with self.subTest(victim=victim, load=load), \
+                    Service("--step-timeout", str(LEAST_STEP_TIMEOUT), ranks=3) as service:
+                pid = service.ranks()[victim]
+                if load == "streaming":
+                    stream = start_client(service, *LONG)
+                    stream.stdout.read(1)
+                began = time.monotonic()
+                os.kill(pid, signal.SIGSTOP)
+                if load == "asked while stopped":
+                    stream = start_client(service, *LONG)
+                silence = f"pid {pid}) has been silent for"
+                if load != "idle":
+                    _, err = stream.communicate(timeout=30)
+                    print(f"stopped rank {victim}, {load}: client knows after {time.monotonic() - began:.2f} s")
+                    self.assertEqual(stream.returncode, UNAVAILABLE, err)
+                    # The deadline, less the time that passed since the last sign of life.
+                    self.assertGreater(time.monotonic() - began, LEAST_STEP_TIMEOUT - 2)
+                    self.assertIn(f"rank {victim} (", err)
+                    self.assertIn(silence, err)
+                    self.assertIn("its process is stopped", err)
+                self.assertEqual(service.process.wait(timeout=30), 1)
+                self.assertLess(time.monotonic() - began, 4 * LEAST_STEP_TIMEOUT)
+                self.assertEqual(service.left_over(), [])
+                self.assert_logged(service, f"rank {victim} (host {socket.gethostname()}, {silence}")
+
+    def test_idle_group_outlives_the_shortest_deadline(self):
+        with Service("--step-timeout", str(LEAST_STEP_TIMEOUT), ranks=3) as service:
+            time.sleep(1.5 * LEAST_STEP_TIMEOUT)
+            generate(service, "--prompt", "Hi", "--max-tokens", "4")
+
+    def test_rank_stopped_for_a_moment_is_forgiven(self):
+        with Service("--step-timeout", "10", ranks=2) as service:
+            want = generate(service, "--prompt", "Hi", "--temperature", "0", "--max-tokens", "64", "--ignore-eos")
+            stream = start_client(service, "--prompt", "Hi", "--temperature", "0", "--max-tokens", "64",
+                                  "--ignore-eos", "--json")
+            os.kill(service.ranks()[1], signal.SIGSTOP)
+            time.sleep(1)
+            os.kill(service.ranks()[1], signal.SIGCONT)
+            out, err = stream.communicate(timeout=20)
+            self.assertEqual(stream.returncode, 0, err)
+            self.assertEqual(json.loads(out)["token_ids"], want["token_ids"])
 
     def test_killed_launcher_leaves_no_process(self):
         with Service(ranks=2) as service:
@@ -70,6 +141,66 @@ class Endings(unittest.TestCase):
             began = time.monotonic()
             generate(service, "--prompt", "What is 1 + 1?", "--max-tokens", "4")
             self.assertLess(time.monotonic() - began, 3)
+
+
+class Starts(unittest.TestCase):
+    """Ranks without a coordinator."""
+
+    def start(self, ranks: int, *flags: str, model: os.PathLike = MODEL) -> subprocess.Popen:
+        self.runtime = tempfile.TemporaryDirectory()
+        self.addCleanup(self.runtime.cleanup)
+        command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-np", str(ranks), str(BIN / "worker"),
+                   "--model", str(model), "--threads", "1", "--engine", f"{self.runtime.name}/engine.sock", *flags]
+        root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                   env={**os.environ, **root})
+        self.addCleanup(process.kill)
+        self.log = ""
+        return process
+
+    def wait_for(self, process: subprocess.Popen, words: str) -> None:
+        for line in process.stderr:
+            self.log += line
+            if words in line:
+                return
+        self.fail(f"no {words!r} in the log:\n{self.log}")
+
+    def ranks(self, process: subprocess.Popen) -> list[int]:
+        return [p for p in descendants(process.pid) if command_of(p).startswith(str(BIN / "worker"))]
+
+    def check_stop(self, process: subprocess.Popen, victims: list[int]) -> None:
+        began = time.monotonic()
+        for pid in victims:
+            os.kill(pid, signal.SIGTERM)
+        _, rest = process.communicate(timeout=20)
+        self.assertLess(time.monotonic() - began, 2)
+        self.assertEqual(process.returncode, 0, self.log + rest)
+
+    def test_sigterm_ends_the_wait_for_a_coordinator(self):
+        for flags in ((), ("--communicator", "mpi")):
+            for victim in (0, 2):
+                with self.subTest(flags=flags, victim=victim):
+                    process = self.start(3, *flags)
+                    self.wait_for(process, "warm-up")
+                    self.check_stop(process, [self.ranks(process)[victim]])
+
+    def test_sigterm_ends_the_loading(self):
+        shape = {**json.loads((MODEL / "config.json").read_text()), "num_hidden_layers": 48, "hidden_size": 2048,
+                 "intermediate_size": 8192, "num_attention_heads": 32, "num_key_value_heads": 2}
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "config.json").write_text(json.dumps(shape))
+            process = self.start(2, "--load-format", "dummy", model=pathlib.Path(folder))
+            self.wait_for(process, "loading: ")
+            self.check_stop(process, self.ranks(process))
+
+    def test_rank_that_dies_while_loading_or_waiting_is_named(self):
+        process = self.start(2)
+        self.wait_for(process, "warm-up")
+        pid = self.ranks(process)[1]
+        os.kill(pid, signal.SIGKILL)
+        _, rest = process.communicate(timeout=20)
+        self.assertEqual(process.returncode, 137)
+        self.assertIn(f"rank 1 (host {socket.gethostname()}, pid {pid}) died", rest)
 
 
 class BadInput(unittest.TestCase):
@@ -102,6 +233,7 @@ class BadInput(unittest.TestCase):
             (["--model", str(MODEL), "--no-such-flag"], "--no-such-flag"),
             (["--model", str(MODEL), "--tensor-parallel-size", "3"], "tensor-parallel-size"),
             (["--model", str(MODEL), "--block-size", "17"], "block-size"),
+            (["--model", str(MODEL), "--step-timeout", "4.9"], "step-timeout"),
             (["--model", str(MODEL), "--device", "tpu"], "device"),
             (["--model", str(MODEL), "--max-model-len", "99999999"], "max-model-len"),
         ]
