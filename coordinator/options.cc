@@ -94,7 +94,9 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
       "coordinator");
   app.set_version_flag("--version", std::string("phalanx coordinator ") + PHALANX_VERSION);
   AddYamlConfig(&app);
-  app.add_option("--model,model", options.model.model_dir, "the model's folder")->required();
+  app.add_option("--model,model", options.model.model_dir,
+                 "the model's folder, or a hub id that lies in the Hugging Face cache")
+      ->required();
   app.add_option("--served-model-name", options.model.names,
                  "names that requests may give; the first is reported (default: --model)");
   app.add_option("--generation-config", options.model.generation_config,
@@ -105,6 +107,11 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
                  "JSON object of such defaults, merged over them");
   app.add_option("--chat-template", options.model.chat_template,
                  "file with a chat template instead of the model's");
+  app.add_flag("--enable-auto-tool-choice")
+      ->description("take tool_choice auto, as is always done where the chat template knows tools");
+  app.add_option("--tool-call-parser", "how answers spell tool calls")
+      ->check(CLI::IsMember({"hermes"}))
+      ->default_str("hermes");
   app.add_option("--host", options.server.host, "address to listen on")->capture_default_str();
   app.add_option("--grpc-port", options.server.port, "TCP port for gRPC; 0: a free one")
       ->check(CLI::Range(0, 65535))

@@ -104,6 +104,10 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
   app.add_option("--dtype", "dtype of activations; auto is float32 on CPUs")
       ->check(CLI::IsMember({"auto", "float32"}))
       ->default_str("auto");
+  app.add_option("--quantization", "of weights at load; none: as the checkpoint has them")
+      ->check(CLI::IsMember({"none"}))
+      ->default_str("none");
+  app.add_flag("--enforce-eager")->description("no captured graphs; CPUs never have any");
   AddChoice<DType>(app, "--kv-cache-dtype", group.kv_cache_dtype,
                    {{"auto", DType::kF32}, {"float32", DType::kF32}, {"bfloat16", DType::kBF16}},
                    "dtype of the KV cache; auto is float32 on CPUs");

@@ -5,6 +5,8 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -47,6 +49,17 @@ void SetLimits(const Limits& limits, grpc::ServerBuilder* builder) {
   builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
 }
 
+// gRPC keeps the reason to itself.
+std::string_view WhyNoSocket(const std::string& path) {
+  constexpr size_t kMostBytes = sizeof(sockaddr_un::sun_path) - 1;
+  if (path.size() > kMostBytes) return "the path is too long for a socket";
+  const std::filesystem::path folder = std::filesystem::absolute(path).parent_path();
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored)) return "its folder does not exist";
+  if (access(folder.c_str(), W_OK) != 0) return "its folder cannot be written";
+  return "something is there already";
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<PublicServer>> PublicServer::Start(const PublicServerOptions& options,
@@ -69,7 +82,8 @@ StatusOr<std::unique_ptr<PublicServer>> PublicServer::Start(const PublicServerOp
   result->server_ = builder.BuildAndStart();
   grpc::EnableDefaultHealthCheckService(false);
   if (result->server_ == nullptr && is_unix) {
-    return FailedPreconditionError("--grpc-uds: cannot listen on {}", Printable(options.unix_path));
+    return FailedPreconditionError("--grpc-uds: cannot listen on {}: {}",
+                                   Printable(options.unix_path), WhyNoSocket(options.unix_path));
   }
   if (result->server_ == nullptr) {
     return FailedPreconditionError("--grpc-port: cannot listen on {}:{}: {}", host, options.port,
