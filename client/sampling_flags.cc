@@ -26,7 +26,7 @@ const std::map<std::string_view, const char*>& Help() {
       {"min_p", "drop tokens below this fraction of the largest probability, [0, 1]"},
       {"presence_penalty", "-2..2, once for each token that was generated"},
       {"frequency_penalty", "-2..2, for each time that a token was generated"},
-      {"repetition_penalty", "(0, 10], for tokens of prompt and answer"},
+      {"repetition_penalty", "0.000001 to 10, for tokens of prompt and answer"},
       {"logit_bias", "ID=BIAS, added to the token's logit; may be repeated"},
       {"allowed_token_ids", "ids, comma-separated: nothing else is generated"},
       {"bad_words", "never generated; may be repeated"},
