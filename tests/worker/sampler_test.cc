@@ -189,7 +189,7 @@ TEST(SamplerTest, NoTokenLeftIsTheRequestsFault) {
     one.init.params.temperature = temperature;
     const auto results = RunSampler({.ranks = 2}, {one})[0];
     EXPECT_EQ(results[0].status.code(), StatusCode::kInvalidArgument);
-    EXPECT_EQ(results[0].status.field(), "allowed_token_ids");
+    EXPECT_EQ(results[0].status.field(), "sampling.allowed_token_ids");
   }
 }
 
