@@ -29,6 +29,7 @@ class LockstepEngine final : public Engine {
                                   .top_p_candidates = options.top_p_candidates},
                                  model.shard(), backend, communicator)),
         buffers_(limits_, options.scheduler.max_num_logit_rows),
+        masks_(limits_.vocab_size),
         board_(options.board),
         deadline_(options.deadline) {}
 
@@ -127,7 +128,7 @@ class LockstepEngine final : public Engine {
     const ForwardBatch batch = buffers_.Fill(plan, *sampler_);
     PHALANX_ASSIGN_OR_RETURN(const TensorView logits, model_.Forward(batch));
     Publish(Activity::kSampling, allowed);
-    return sampler_->Sample(plan, logits);
+    return sampler_->Sample(plan, logits, masks_);
   }
 
   void Publish(Activity activity, std::chrono::milliseconds allowed) const {
@@ -230,6 +231,7 @@ class LockstepEngine final : public Engine {
   Scheduler scheduler_;
   std::unique_ptr<Sampler> sampler_;
   StepBuffers buffers_;
+  TokenMasks masks_;
   const LivenessBoard* board_;
   const StepDeadline deadline_;
   std::string message_;

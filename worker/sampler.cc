@@ -25,7 +25,14 @@ std::vector<Range> VocabularyShards(int64_t vocab_size, int num_ranks) {
 
 Status NotFinite() { return InternalError("the model produced logits that are not finite"); }
 
-Status NoTokenLeft() {
+Status NoTokenLeft(const SamplingParams& params) {
+  if (params.constraint == Constraint::kMask) {
+    return InvalidArgumentError(
+               "sampling.structured_outputs: sampling.allowed_token_ids, sampling.bad_words or "
+               "sampling.min_tokens exclude every id that it allows after the tokens so far, "
+               "allowed: constraints of which one id is always left")
+        .WithField("sampling.structured_outputs");
+  }
   return InvalidArgumentError(
              "sampling.allowed_token_ids: sampling.bad_words or sampling.min_tokens exclude every "
              "id "
@@ -55,8 +62,8 @@ class ShardedSampler final : public Sampler {
   int32_t LastSample(int32_t slot) const override {
     return slots_[static_cast<size_t>(slot)].last_sample();
   }
-  StatusOr<std::vector<SampleResult>> Sample(const StepPlan& plan,
-                                             const TensorView& logits) override;
+  StatusOr<std::vector<SampleResult>> Sample(const StepPlan& plan, const TensorView& logits,
+                                             const TokenMasks& masks) override;
 
  private:
   size_t NumShards() const { return shards_.size(); }
@@ -65,7 +72,7 @@ class ShardedSampler final : public Sampler {
   }
 
   // Everything that happens on this shard alone, and the one exchange.
-  Status SelectAndExchange(const TensorView& logits);
+  Status SelectAndExchange(const TensorView& logits, const TokenMasks& masks);
   void Select(const TensorView& logits, size_t first_task, size_t num_tasks);
   Status RaiseMinLogits(const TensorView& logits);
   void FillExchange(const TensorView& logits);
@@ -173,11 +180,15 @@ void ShardedSampler::FillExchange(const TensorView& logits) {
   }
 }
 
-Status ShardedSampler::SelectAndExchange(const TensorView& logits) {
+Status ShardedSampler::SelectAndExchange(const TensorView& logits, const TokenMasks& masks) {
   const size_t num_raw = step_.num_raw_tasks();
   Select(logits, 0, num_raw);
+  size_t next_mask = 0;
   for (SampledRow& row : step_.sampled()) {
-    if (row.adjusted) row.slot->Adjust(vocab_, Row(logits, row.row), row.overwritten);
+    if (!row.adjusted) continue;
+    std::span<const uint32_t> mask;
+    if (row.params().constraint == Constraint::kMask) mask = masks.row(next_mask++);
+    row.slot->Adjust(vocab_, mask, Row(logits, row.row), row.overwritten);
   }
   PHALANX_RETURN_IF_ERROR(RaiseMinLogits(logits));
   Select(logits, num_raw, step_.tasks().size() - num_raw);
@@ -264,14 +275,15 @@ bool ShardedSampler::HasNan(const SampledRow& row) const {
 }
 
 StatusOr<std::vector<SampleResult>> ShardedSampler::Sample(const StepPlan& plan,
-                                                           const TensorView& logits) {
+                                                           const TensorView& logits,
+                                                           const TokenMasks& masks) {
   std::vector<SampleResult> results;
   for (const SequenceWork& work : plan.work) {
     if (!work.logit_offsets.empty()) results.emplace_back().slot = work.slot;
   }
   step_.Lay(plan, slots_);
   if (step_.tasks().empty()) return results;
-  PHALANX_RETURN_IF_ERROR(SelectAndExchange(logits));
+  PHALANX_RETURN_IF_ERROR(SelectAndExchange(logits, masks));
   for (const PromptRow& row : step_.prompt()) {
     SampleResult& result = results[row.result];
     if (Status status = FinishPromptRow(row, result); !status.ok()) result.status = status;
@@ -282,7 +294,7 @@ StatusOr<std::vector<SampleResult>> ShardedSampler::Sample(const StepPlan& plan,
     if (!result.status.ok()) continue;
     PHALANX_ASSIGN_OR_RETURN(const TokenCandidate chosen, Choose(row, logits));
     if (chosen.id < 0) {
-      result.status = NoTokenLeft();
+      result.status = NoTokenLeft(row.params());
       continue;
     }
     result.token_id = chosen.id;

@@ -27,6 +27,7 @@
 #include "parallel/communicator.h"
 #include "parallel/shard_spec.h"
 #include "worker/step_plan.h"
+#include "worker/token_masks.h"
 
 namespace phalanx {
 
@@ -71,9 +72,10 @@ class Sampler {
 
   // `logits`: [number of logit offsets in the plan, vocab_local] f32 in host memory, in plan order;
   // modified. One result per work with logit offsets, in plan order. Appends each sampled token to
-  // its slot's state. Errors are the communicator's.
-  virtual StatusOr<std::vector<SampleResult>> Sample(const StepPlan& plan,
-                                                     const TensorView& logits) = 0;
+  // its slot's state. `masks`: a row for each sequence that is sampled under Constraint::kMask, in
+  // plan order. Errors are the communicator's.
+  virtual StatusOr<std::vector<SampleResult>> Sample(const StepPlan& plan, const TensorView& logits,
+                                                     const TokenMasks& masks) = 0;
 };
 
 }  // namespace phalanx

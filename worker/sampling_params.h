@@ -12,6 +12,12 @@ namespace phalanx {
 
 inline constexpr int32_t kMaxLogprobs = 20;
 
+// What else narrows a sequence's choices.
+enum class Constraint : uint8_t {
+  kNone,
+  kMask,  // rank 0 sends a mask with each of its tokens (worker/token_masks.h)
+};
+
 struct SamplingParams {
   float temperature = 1.0F;  // 0: greedy
   int32_t top_k = 0;         // 0: off
@@ -31,6 +37,7 @@ struct SamplingParams {
   std::vector<int32_t> eos_token_ids;   // ascending; empty under ignore_eos
   int32_t logprobs = -1;                // -1: none
   int32_t prompt_logprobs = -1;         // -1: none
+  Constraint constraint = Constraint::kNone;
   bool operator==(const SamplingParams&) const = default;
 };
 

@@ -25,6 +25,25 @@ float Repeated(float logit, float penalty) {
   return Bounded(logit, logit < 0.0F ? logit * penalty : logit / penalty);
 }
 
+// Bans the columns of `vocab` whose bits in `mask` are clear. Most of a word's bits are usually
+// equal.
+void CloseMasked(std::span<const uint32_t> mask, Range vocab, std::span<float> row) {
+  constexpr int64_t kBits = 32;
+  PHALANX_CHECK_GE(static_cast<int64_t>(mask.size()) * kBits, vocab.end);
+  for (int64_t id = vocab.begin; id < vocab.end;) {
+    const uint32_t word = mask[static_cast<size_t>(id / kBits)];
+    const int64_t end = std::min((id / kBits + 1) * kBits, vocab.end);
+    if (word == 0) {
+      std::fill(row.begin() + (id - vocab.begin), row.begin() + (end - vocab.begin), kBanned);
+    } else if (word != ~uint32_t{0}) {
+      for (int64_t i = id; i < end; ++i) {
+        if ((word >> (i % kBits) & 1) == 0) row[static_cast<size_t>(i - vocab.begin)] = kBanned;
+      }
+    }
+    id = end;
+  }
+}
+
 void SortUnique(std::vector<int32_t>& ids) {
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
@@ -67,7 +86,8 @@ bool SlotState::PenalizesOutput() const {
 
 bool SlotState::HasAdjustments() const {
   return !params_.logit_bias.empty() || PenalizesOutput() || !params_.allowed_token_ids.empty() ||
-         !params_.bad_words.empty() || output_index() < params_.min_tokens;
+         !params_.bad_words.empty() || output_index() < params_.min_tokens ||
+         params_.constraint == Constraint::kMask;
 }
 
 void SlotState::CollectBans() {
@@ -85,7 +105,8 @@ void SlotState::CollectBans() {
   }
 }
 
-void SlotState::Adjust(Range vocab, std::span<float> row, std::vector<RawLogit>& overwritten) {
+void SlotState::Adjust(Range vocab, std::span<const uint32_t> mask, std::span<float> row,
+                       std::vector<RawLogit>& overwritten) {
   PHALANX_CHECK_EQ(static_cast<int64_t>(row.size()), vocab.size());
   overwritten.clear();
   const auto local = [&](int32_t id) { return id >= vocab.begin && id < vocab.end; };
@@ -132,6 +153,7 @@ void SlotState::Adjust(Range vocab, std::span<float> row, std::vector<RawLogit>&
     }
     for (; next < vocab.end; ++next) at(static_cast<int32_t>(next)) = kBanned;
   }
+  if (params_.constraint == Constraint::kMask) CloseMasked(mask, vocab, row);
   CollectBans();
   for (const int32_t id : bans_) {
     if (local(id)) at(id) = kBanned;

@@ -5,8 +5,9 @@
 //   l[id]  = l[id] < 0 ? l[id] * r : l[id] / r    for ids of the prompt or the output (Keskar 2019)
 //   l[id] -= frequency_penalty * count[id] + presence_penalty   for ids of the output
 //   after each of these, a finite l[id] is clamped to +-1e30, so that it stays finite
-//   l[id]  = -inf    for ids outside allowed_token_ids, ids that would complete one of bad_words
-//                    after the output so far, and, before min_tokens, eos and stop ids
+//   l[id]  = -inf    for ids outside allowed_token_ids or the step's mask, ids that would complete
+//                    one of bad_words after the output so far, and, before min_tokens, eos and stop
+//                    ids
 #pragma once
 
 #include <cstdint>
@@ -39,9 +40,11 @@ class SlotState {
 
   // Whether Adjust would change anything now.
   bool HasAdjustments() const;
-  // `row`: logits of the tokens in `vocab`, [vocab.size()]. Afterwards `overwritten`, ascending by
+  // `row`: logits of the tokens in `vocab`, [vocab.size()]. `mask`: of the whole vocabulary, where
+  // params().constraint is kMask. Afterwards `overwritten`, ascending by
   // id, holds the raw logit of every changed token that can still be chosen.
-  void Adjust(Range vocab, std::span<float> row, std::vector<RawLogit>& overwritten);
+  void Adjust(Range vocab, std::span<const uint32_t> mask, std::span<float> row,
+              std::vector<RawLogit>& overwritten);
 
  private:
   bool PenalizesOutput() const;

@@ -97,7 +97,7 @@ class Reader {
 };
 
 // Lower bounds of the encoded sizes, so that a count of structs can be judged.
-constexpr size_t kMinInitBytes = 88;
+constexpr size_t kMinInitBytes = 89;
 constexpr size_t kMinWorkBytes = 21;
 constexpr size_t kBiasBytes = sizeof(int32_t) + sizeof(float);
 
@@ -125,6 +125,7 @@ void EncodeParams(const SamplingParams& params, Writer& out) {
   out.Ids(params.eos_token_ids);
   out.Scalar(params.logprobs);
   out.Scalar(params.prompt_logprobs);
+  out.Scalar(params.constraint);
 }
 
 void DecodeParams(Reader& in, SamplingParams& params) {
@@ -151,6 +152,7 @@ void DecodeParams(Reader& in, SamplingParams& params) {
   in.Ids(params.eos_token_ids);
   in.Scalar(params.logprobs);
   in.Scalar(params.prompt_logprobs);
+  in.Enumerator(params.constraint, Constraint::kMask);
 }
 
 // All of a plan without inits, which is the usual one.

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
 #include <set>
 
 #include "kernels/backend_factory.h"
@@ -18,6 +17,15 @@ Row RandomRow(uint32_t seed, float spread, int32_t vocab) {
   Row row(static_cast<size_t>(vocab));
   for (float& value : row) value = normal(random);
   return row;
+}
+
+std::vector<uint32_t> RandomMask(std::mt19937& random) {
+  std::vector<uint32_t> mask((kVocab + 31) / 32);
+  for (uint32_t& word : mask) {
+    const auto bits = static_cast<uint32_t>(random());
+    word = bits % 3 == 0 ? 0 : bits % 3 == 1 ? ~uint32_t{0} : bits;
+  }
+  return mask;
 }
 
 std::vector<std::vector<SampleResult>> RunSampler(const GroupSetup& setup,
@@ -44,6 +52,12 @@ std::vector<std::vector<SampleResult>> RunSampler(const GroupSetup& setup,
                            .logit_offsets = {0},
                            .sample = SequenceWork::Sample::kLast});
     }
+    TokenMasks masks(setup.vocab);
+    for (const Case& one : cases) {
+      if (one.init.params.constraint == Constraint::kMask) {
+        std::copy(one.mask.begin(), one.mask.end(), masks.Add().begin());
+      }
+    }
     const int64_t width = shard.vocab.size();
     for (int step = 0; step < setup.num_steps; ++step) {
       std::vector<float> local(static_cast<size_t>(width) * cases.size() + 1);
@@ -52,7 +66,8 @@ std::vector<std::vector<SampleResult>> RunSampler(const GroupSetup& setup,
                     local.begin() + static_cast<int64_t>(i) * width);
       }
       auto results = sampler->Sample(
-          plan, MakeTensor(local.data(), DType::kF32, static_cast<int64_t>(cases.size()), width));
+          plan, MakeTensor(local.data(), DType::kF32, static_cast<int64_t>(cases.size()), width),
+          masks);
       ASSERT_TRUE(results.ok()) << results.status();
       of_rank[static_cast<size_t>(communicator.rank())].push_back(*std::move(results));
     }
@@ -106,6 +121,11 @@ Row Adjusted(const Case& one) {
   if (static_cast<int32_t>(output.size()) < params.min_tokens) {
     for (const int32_t id : params.eos_token_ids) at(id) = -kInfinity;
     for (const int32_t id : params.stop_token_ids) at(id) = -kInfinity;
+  }
+  if (params.constraint == Constraint::kMask) {
+    for (int32_t id = 0; id < static_cast<int32_t>(row.size()); ++id) {
+      if ((one.mask[static_cast<size_t>(id) / 32] >> (id % 32) & 1) == 0) at(id) = -kInfinity;
+    }
   }
   return row;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <random>
 #include <vector>
 
 #include "worker/sampler.h"
@@ -18,9 +19,13 @@ using Row = std::vector<float>;
 // Normal logits with this standard deviation.
 Row RandomRow(uint32_t seed, float spread = 3.0F, int32_t vocab = kVocab);
 
+// Words of every kind: all bits clear, all set, and mixed ones.
+std::vector<uint32_t> RandomMask(std::mt19937& random);
+
 struct Case {
   SlotInit init;
   Row logits;
+  std::vector<uint32_t> mask = {};  // with Constraint::kMask
 };
 
 struct GroupSetup {

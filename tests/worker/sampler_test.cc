@@ -85,12 +85,18 @@ TEST_P(SamplerOverRanks, AdjustmentsFollowTheOracle) {
     params.eos_token_ids = {best};
     params.min_tokens = round % 2 == 0 ? 20 : 0;
     if (round % 4 == 3) params.allowed_token_ids = {3, 64, 500, 640, 998};
+    if (round % 3 == 2) {
+      params.constraint = Constraint::kMask;
+      one.mask = RandomMask(random);
+      for (const int32_t allowed : {3, 998})
+        one.mask[static_cast<size_t>(allowed) / 32] |= 1U << (allowed % 32);
+    }
     const Row row = Adjusted(one);
     SlotState slot;
     slot.Init(one.init);
     Row adjusted = one.logits;
     std::vector<RawLogit> overwritten;
-    slot.Adjust({0, kVocab}, adjusted, overwritten);
+    slot.Adjust({0, kVocab}, one.mask, adjusted, overwritten);
     EXPECT_EQ(adjusted, row) << "round " << round;
     for (const RawLogit& raw : overwritten) {
       EXPECT_EQ(raw.logit, one.logits[static_cast<size_t>(raw.id)]);

@@ -39,6 +39,7 @@ SamplingParams FullParams() {
   params.eos_token_ids = {98, 99};
   params.logprobs = 5;
   params.prompt_logprobs = 0;
+  params.constraint = Constraint::kMask;
   return params;
 }
 

@@ -1,0 +1,202 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "grammar/grammar.h"
+#include "grammar/vocabulary.h"
+
+namespace phalanx {
+namespace {
+
+using Kind = GrammarSpec::Kind;
+
+// The demo model's tokenizer, with more ids than it has tokens, as padded embeddings have.
+class MatchingTest : public testing::Test {
+ protected:
+  static constexpr int32_t kVocabSize = 2080;
+
+  void SetUp() override {
+    auto tokenizer = Tokenizer::Load(PHALANX_SOURCE_DIR "/launch/demo/model");
+    ASSERT_TRUE(tokenizer.ok());
+    tokenizer_ = *std::move(tokenizer);
+    stop_ = *tokenizer_->TokenToId("<|im_end|>");
+    auto compiler = CreateGrammarCompiler(MakeGrammarVocabulary(*tokenizer_, kVocabSize), {});
+    ASSERT_TRUE(compiler.ok());
+    compiler_ = *std::move(compiler);
+  }
+
+  std::unique_ptr<GrammarMatcher> Start(const GrammarSpec& spec) {
+    auto grammar = compiler_->Compile(spec, "response_format");
+    EXPECT_TRUE(grammar.ok()) << grammar.status();
+    return grammar.ok() ? (*grammar)->NewMatcher(Stops()) : nullptr;
+  }
+
+  std::vector<int32_t> Stops() const { return {stop_}; }
+
+  std::vector<int32_t> Allowed(GrammarMatcher& matcher) {
+    std::vector<uint32_t> words(GrammarMaskWords(kVocabSize));
+    std::vector<int32_t> ids;
+    const bool everything = matcher.FillMask(words) == GrammarMatcher::Mask::kEverything;
+    for (int32_t id = 0; id < kVocabSize; ++id) {
+      if (everything || (words[static_cast<size_t>(id) / 32] >> (id % 32) & 1) != 0) {
+        ids.push_back(id);
+      }
+    }
+    return ids;
+  }
+
+  // Whether the grammar takes the whole text, and may stop there.
+  bool Takes(const GrammarSpec& spec, std::string_view text) {
+    auto matcher = Start(spec);
+    const std::vector<int32_t> ids = *tokenizer_->Encode(text);
+    for (const int32_t id : ids) {
+      const std::vector<int32_t> allowed = Allowed(*matcher);
+      const bool masked = std::find(allowed.begin(), allowed.end(), id) == allowed.end();
+      const bool accepted = matcher->Accept(id);
+      EXPECT_EQ(accepted, !masked) << text << " at " << *tokenizer_->IdToToken(id);
+      if (!accepted) return false;
+    }
+    return matcher->Accept(stop_) && matcher->finished();
+  }
+
+  // A random walk over what the masks allow.
+  std::string Wander(const GrammarSpec& spec, uint32_t seed) {
+    auto matcher = Start(spec);
+    std::mt19937 random(seed);
+    std::vector<int32_t> ids;
+    for (int step = 0; step < 3000 && !matcher->finished(); ++step) {
+      const std::vector<int32_t> allowed = Allowed(*matcher);
+      if (allowed.empty()) {
+        ADD_FAILURE() << "nothing is allowed";
+        break;
+      }
+      const bool may_stop = std::find(allowed.begin(), allowed.end(), stop_) != allowed.end();
+      const int32_t id = may_stop ? stop_ : allowed[random() % allowed.size()];
+      EXPECT_TRUE(matcher->Accept(id));
+      if (id != stop_) ids.push_back(id);
+    }
+    EXPECT_TRUE(matcher->finished()) << "3,000 tokens and no end";
+    return *tokenizer_->Decode(ids);
+  }
+
+  std::unique_ptr<Tokenizer> tokenizer_;
+  int32_t stop_ = 0;
+  std::unique_ptr<GrammarCompiler> compiler_;
+};
+
+const char kPerson[] = R"({"type":"object","properties":{"name":{"type":"string","maxLength":12},
+    "age":{"type":"integer","minimum":0,"maximum":150},"kind":{"enum":["cat","dog"]},
+    "tags":{"type":"array","items":{"type":"boolean"},"minItems":1,"maxItems":3}},
+    "required":["name","age","kind","tags"],"additionalProperties":false})";
+
+TEST_F(MatchingTest, SchemaTakesWhatFitsAndNothingElse) {
+  const GrammarSpec spec = {.kind = Kind::kJsonSchema, .source = kPerson};
+  EXPECT_TRUE(Takes(spec, R"({"name": "Ann", "age": 7, "kind": "cat", "tags": [true]})"));
+  EXPECT_TRUE(Takes(spec, R"({"name":"Ann","age":7,"kind":"dog","tags":[true,false]})"));
+  EXPECT_FALSE(Takes(spec, R"({"name": "Ann", "age": 7, "kind": "cow", "tags": [true]})"));
+  EXPECT_FALSE(Takes(spec, R"({"name": "Ann", "age": 200, "kind": "cat", "tags": [true]})"));
+  EXPECT_FALSE(Takes(spec, R"({"name": "Ann", "age": 7, "kind": "cat", "tags": []})"));
+  EXPECT_FALSE(Takes(spec, R"({"name": "Ann", "age": 7)"));
+  EXPECT_FALSE(Takes(spec, "Sure! {"));
+}
+
+TEST_F(MatchingTest, WhateverTheMasksAllowFitsTheSchema) {
+  for (uint32_t seed = 0; seed < 300; ++seed) {
+    const std::string text = Wander({.kind = Kind::kJsonSchema, .source = kPerson}, seed);
+    const auto person = nlohmann::json::parse(text, nullptr, false);
+    ASSERT_TRUE(person.is_object()) << text;
+    EXPECT_EQ(person.size(), 4) << text;
+    EXPECT_LE(person.at("age").get<int>(), 150);
+    EXPECT_TRUE(person.at("kind") == "cat" || person.at("kind") == "dog");
+    EXPECT_THAT(person.at("tags").size(), testing::AllOf(testing::Ge(1U), testing::Le(3U)));
+  }
+}
+
+TEST_F(MatchingTest, JsonObjectIsAnObject) {
+  const GrammarSpec spec = {.kind = Kind::kJsonObject};
+  EXPECT_TRUE(Takes(spec, R"({"a": [1, {"b": null}], "c": "d"})"));
+  EXPECT_TRUE(Takes(spec, "{}"));
+  EXPECT_FALSE(Takes(spec, "[1]"));
+  EXPECT_FALSE(Takes(spec, "\"a\""));
+}
+
+TEST_F(MatchingTest, RegularExpressionMatchesTheWholeText) {
+  const GrammarSpec spec = {.kind = Kind::kRegex, .source = R"(\d{4}-\d{2}(-\d{2})?)"};
+  EXPECT_TRUE(Takes(spec, "2024-05"));
+  EXPECT_TRUE(Takes(spec, "2024-05-17"));
+  EXPECT_FALSE(Takes(spec, "2024-5"));
+  EXPECT_FALSE(Takes(spec, "2024-05-17 "));
+}
+
+TEST_F(MatchingTest, ChoiceIsLiteral) {
+  const std::vector<std::string> choices = {"yes", "no", "a\"b\\c\nd", "Zürich 🙂", "a|b.*"};
+  const GrammarSpec spec = {.kind = Kind::kChoice, .source = {}, .choices = choices};
+  for (const std::string& choice : choices) EXPECT_TRUE(Takes(spec, choice)) << choice;
+  EXPECT_FALSE(Takes(spec, "maybe"));
+  EXPECT_FALSE(Takes(spec, "yesno"));
+  for (uint32_t seed = 0; seed < 10; ++seed) {
+    EXPECT_THAT(choices, testing::Contains(Wander(spec, seed)));
+  }
+}
+
+TEST_F(MatchingTest, StructuralTagHoldsTheTextBetweenItsMarks) {
+  const GrammarSpec spec = {.kind = Kind::kStructuralTag, .source = R"({"type": "structural_tag",
+      "format": {"type": "tags_with_separator", "separator": "\n", "at_least_one": true, "tags": [
+        {"begin": "<tool_call>\n{\"name\": \"add\", \"arguments\": ", "end": "}\n</tool_call>",
+         "content": {"type": "json_schema", "json_schema": {"type": "object",
+             "properties": {"a": {"type": "integer"}}, "required": ["a"]}}}]}})"};
+  const std::string call =
+      "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 3}}\n</tool_call>";
+  EXPECT_TRUE(Takes(spec, call));
+  EXPECT_TRUE(Takes(spec, call + "\n" + call));
+  EXPECT_FALSE(Takes(spec, "The answer is " + call));
+  EXPECT_FALSE(Takes(spec, ""));
+}
+
+TEST_F(MatchingTest, SpecialAndUnusedIdsAreNeverAllowed) {
+  auto matcher = Start({.kind = Kind::kRegex, .source = ".*"});
+  for (const int32_t id : Allowed(*matcher)) {
+    EXPECT_LT(id, tokenizer_->vocab_size());
+    EXPECT_TRUE(id == stop_ || !tokenizer_->IsSpecial(id)) << id;
+  }
+}
+
+TEST_F(MatchingTest, RefusesWhatItCannotHold) {
+  const std::map<std::string, Kind> refused = {
+      {R"({"type":"text"})", Kind::kJsonSchema},
+      {R"({"type":"integer","not":{"const":3}})", Kind::kJsonSchema},
+      {R"({"type":"array","uniqueItems":true})", Kind::kJsonSchema},
+      {R"({"$ref":"#/$defs/missing"})", Kind::kJsonSchema},
+      {"a(?<!b)", Kind::kRegex},
+      {"*", Kind::kRegex},
+  };
+  for (const auto& [source, kind] : refused) {
+    const auto grammar = compiler_->Compile({.kind = kind, .source = source}, "response_format");
+    ASSERT_FALSE(grammar.ok()) << source;
+    EXPECT_EQ(grammar.status().code(), StatusCode::kInvalidArgument) << source;
+    EXPECT_EQ(grammar.status().field(), "response_format");
+  }
+}
+
+TEST_F(MatchingTest, SecondCompilationIsTheFirst) {
+  const GrammarSpec spec = {.kind = Kind::kJsonSchema, .source = kPerson};
+  EXPECT_EQ(*compiler_->Compile(spec, "f"), *compiler_->Compile(spec, "f"));
+}
+
+TEST_F(MatchingTest, MatchersOfOneGrammarAreApart) {
+  auto grammar =
+      compiler_->Compile({.kind = Kind::kChoice, .source = {}, .choices = {"ab", "cd"}}, "f");
+  auto a = (*grammar)->NewMatcher(Stops());
+  auto b = (*grammar)->NewMatcher(Stops());
+  EXPECT_TRUE(a->Accept((*tokenizer_->Encode("a"))[0]));
+  EXPECT_TRUE(b->Accept((*tokenizer_->Encode("c"))[0]));
+  EXPECT_FALSE(a->Accept((*tokenizer_->Encode("d"))[0]));
+  EXPECT_TRUE(a->Accept((*tokenizer_->Encode("b"))[0]));
+}
+
+}  // namespace
+}  // namespace phalanx
