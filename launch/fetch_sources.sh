@@ -20,17 +20,21 @@ fetch() {
   index=$(index_url)
   echo "setup: fetches $archive (structured output is built on it)"
   page=$(curl -fsSL --retry 3 "${index%/}/$1/") || {
-    echo "setup: cannot read ${index%/}/$1/; without it, build with PHALANX_CMAKE_OPTIONS=-DPHALANX_WITH_GRAMMARS=OFF" >&2
+    echo "setup: cannot read the package index ${index%/}/$1/" >&2
     return 1
   }
   link=$(grep -o "href=\"[^\"]*/$archive[^\"]*\"" <<<"$page" | head -n 1 | sed 's/^href="//; s/["#].*$//')
   case $link in
     http*) ;;
+    /*) link=$(sed 's,^\([a-z]*://[^/]*\).*,\1,' <<<"$index")$link ;;
     "") echo "setup: ${index%/}/$1/ has no $archive" >&2; return 1 ;;
     *) link=${index%/}/$1/$link ;;
   esac
   mkdir -p "$folder"
-  curl -fsSL --retry 3 -o "$folder/$archive.part" "$link"
+  curl -fsSL --retry 3 -o "$folder/$archive.part" "$link" || {
+    echo "setup: cannot fetch $link" >&2
+    return 1
+  }
   if ! echo "$3  $folder/$archive.part" | sha256sum --check --status; then
     echo "setup: $archive has another SHA-256 than launch/sources.txt says: $(sha256sum <"$folder/$archive.part")" >&2
     return 1
@@ -40,5 +44,5 @@ fetch() {
 
 while read -r name version sha256; do
   case $name in '' | '#'*) continue ;; esac
-  fetch "$name" "$version" "$sha256"
+  fetch "$name" "$version" "$sha256" || exit 1
 done <launch/sources.txt

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that Phalanx needs and that are missing. Says what and why; installs nothing else.
+# Installs the Debian packages that Phalanx needs and that are missing, and fetches into .cache/sources what Debian does
+# not have (launch/sources.txt). Says what and why; installs nothing else.
 #
 #   launch/setup.sh            what building, fetching models and serving need
 #   launch/setup.sh --test     and what the tests need
@@ -53,7 +54,7 @@ for argument in "$@"; do
       echo "setup.sh: --cuda: this version has no CUDA back end; allowed: --test, --ci" >&2
       exit 2
       ;;
-    -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "setup.sh: unknown argument '$argument', allowed: --test, --ci" >&2; exit 2 ;;
   esac
 done
@@ -68,14 +69,20 @@ for entry in "${packages[@]}"; do
     missing+=("$package")
   fi
 done
-[ ${#missing[@]} -eq 0 ] && exit 0
 
-as_root=()
-if [ "$(id -u)" -ne 0 ]; then
-  command -v sudo >/dev/null || { echo "setup.sh: installing packages needs root (no sudo found)" >&2; exit 1; }
-  as_root=(sudo)
-fi
-# sudo passes no environment on; the lock may be held by the machine's own upgrades.
-apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
-"${apt[@]}" update
-"${apt[@]}" install -y --no-install-recommends "${missing[@]}"
+install_missing() {
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "setup.sh: installing packages needs root (no sudo found)" >&2; exit 1; }
+    as_root=(sudo)
+  fi
+  # sudo passes no environment on; the lock may be held by the machine's own upgrades.
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
+  "${apt[@]}" update
+  "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
+}
+[ ${#missing[@]} -eq 0 ] || install_missing
+
+# Debian has no package of the grammar library. All else builds without it.
+"$(dirname "$0")/fetch_sources.sh" ||
+  echo "setup: without this archive the build leaves out structured output, and nothing else" >&2
