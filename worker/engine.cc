@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "kernels/base/check.h"
+#include "worker/sequence_grammars.h"
 #include "worker/step_buffers.h"
+#include "worker/token_masks.h"
 
 namespace phalanx {
 namespace {
@@ -48,13 +50,17 @@ class LockstepEngine final : public Engine {
       flight.prompt.front().token_id = request.prompt_ids.front();
     }
     const uint64_t id = request.id;
+    request.params.constraint = request.grammar == nullptr ? Constraint::kNone : Constraint::kMask;
+    PHALANX_ASSIGN_OR_RETURN(auto matcher, SequenceGrammars::Replay(request));
     PHALANX_RETURN_IF_ERROR(scheduler_.Add(std::move(request)));
+    if (matcher != nullptr) grammars_.Start(id, std::move(matcher));
     flights_.emplace(id, std::move(flight));
     return OkStatus();
   }
 
   bool Cancel(uint64_t request) override {
     flights_.erase(request);
+    grammars_.End(request);
     return scheduler_.Cancel(request);
   }
 
@@ -125,10 +131,20 @@ class LockstepEngine final : public Engine {
     const std::chrono::milliseconds allowed = deadline.For(plan);
     Publish(Activity::kForwardPass, allowed);
     for (const SlotInit& init : plan.inits) sampler_->InitSlot(init);
+    PHALANX_RETURN_IF_ERROR(ShareMasks(plan));
     const ForwardBatch batch = buffers_.Fill(plan, *sampler_);
     PHALANX_ASSIGN_OR_RETURN(const TensorView logits, model_.Forward(batch));
     Publish(Activity::kSampling, allowed);
     return sampler_->Sample(plan, logits, masks_);
+  }
+
+  // Rank 0 alone has the matchers; steps without grammars send nothing.
+  Status ShareMasks(const StepPlan& plan) {
+    const size_t num_masks = sampler_->NumMasks(plan);
+    if (num_masks == 0) return OkStatus();
+    if (communicator_.rank() == 0) grammars_.FillMasks(plan, scheduler_, masks_);
+    PHALANX_RETURN_IF_ERROR(communicator_.Broadcast(masks_.bytes()));
+    return masks_.CheckSize(num_masks);
   }
 
   void Publish(Activity activity, std::chrono::milliseconds allowed) const {
@@ -195,6 +211,7 @@ class LockstepEngine final : public Engine {
       if (work.sample == SequenceWork::Sample::kLast) {
         samples.push_back({.slot = work.slot, .token_id = std::max(result.token_id, 0)});
         by_slot.emplace(work.slot, &result);
+        if (result.status.ok()) result.status = grammars_.Accept(request, result.token_id);
       }
       const auto flight = flights_.find(request);
       if (flight != flights_.end() && !result.prompt.empty()) {
@@ -213,6 +230,7 @@ class LockstepEngine final : public Engine {
       EngineOutput output;
       output.token = token;
       output.logprobs = std::move(by_slot.at(token.slot)->logprobs);
+      if (token.finish != FinishReason::kNone) grammars_.End(token.request);
       const auto flight = flights_.find(token.request);
       if (flight != flights_.end()) {
         output.prompt = std::move(flight->second.prompt);
@@ -231,6 +249,7 @@ class LockstepEngine final : public Engine {
   Scheduler scheduler_;
   std::unique_ptr<Sampler> sampler_;
   StepBuffers buffers_;
+  SequenceGrammars grammars_;
   TokenMasks masks_;
   const LivenessBoard* board_;
   const StepDeadline deadline_;

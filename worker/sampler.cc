@@ -62,6 +62,12 @@ class ShardedSampler final : public Sampler {
   int32_t LastSample(int32_t slot) const override {
     return slots_[static_cast<size_t>(slot)].last_sample();
   }
+  size_t NumMasks(const StepPlan& plan) const override {
+    return static_cast<size_t>(std::ranges::count_if(plan.work, [&](const SequenceWork& work) {
+      return work.sample == SequenceWork::Sample::kLast &&
+             slots_[static_cast<size_t>(work.slot)].params().constraint == Constraint::kMask;
+    }));
+  }
   StatusOr<std::vector<SampleResult>> Sample(const StepPlan& plan, const TensorView& logits,
                                              const TokenMasks& masks) override;
 

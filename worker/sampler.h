@@ -69,6 +69,8 @@ class Sampler {
   // Places a sequence in a slot: parameters and what it has seen.
   virtual void InitSlot(const SlotInit& init) = 0;
   virtual int32_t LastSample(int32_t slot) const = 0;
+  // How many rows of masks Sample needs for the plan, whose slots are placed.
+  virtual size_t NumMasks(const StepPlan& plan) const = 0;
 
   // `logits`: [number of logit offsets in the plan, vocab_local] f32 in host memory, in plan order;
   // modified. One result per work with logit offsets, in plan order. Appends each sampled token to

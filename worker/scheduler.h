@@ -26,6 +26,8 @@
 
 namespace phalanx {
 
+class CompiledGrammar;
+
 enum class SchedulingPolicy : uint8_t { kFcfs, kPriority };
 enum class PrefixCaching : uint8_t { kOff, kOn };
 
@@ -47,6 +49,8 @@ struct EngineRequest {
   SamplingParams params;
   int32_t priority = 0;    // lower first, under kPriority
   std::string cache_salt;  // sequences share blocks only under equal salts
+  // What the output must fit; null: anything. The engine's concern, not the scheduler's.
+  std::shared_ptr<const CompiledGrammar> grammar;
 };
 
 enum class FinishReason : uint8_t { kNone, kEos, kStopToken, kLength, kCancelled };
