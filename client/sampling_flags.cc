@@ -11,6 +11,7 @@
 
 #include "client/json_integer.h"
 #include "client/number_flag.h"
+#include "client/structured_output.h"
 
 namespace phalanx {
 namespace {
@@ -187,12 +188,18 @@ void AddListFlag(CLI::App& app, const std::string& flag, const FieldDescriptor& 
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
+// The one field with an inside of its own.
+bool IsStructuredOutputs(const FieldDescriptor& field) {
+  return field.number() == v1::SamplingParams::kStructuredOutputsFieldNumber;
+}
+
 }  // namespace
 
 void AddSamplingFlags(CLI::App& app, v1::SamplingParams& params) {
   const Descriptor& message = *v1::SamplingParams::descriptor();
   for (int i = 0; i < message.field_count(); ++i) {
     const FieldDescriptor& field = *message.field(i);
+    if (IsStructuredOutputs(field)) continue;
     std::string flag = "--" + field.name();
     std::replace(flag.begin(), flag.end(), '_', '-');
     const auto found = Help().find(field.name());
@@ -203,6 +210,7 @@ void AddSamplingFlags(CLI::App& app, v1::SamplingParams& params) {
       AddScalarFlag(app, flag, field, params, help);
     }
   }
+  AddStructuredOutputFlags(app, params);
   for (CLI::Option* option : app.get_options()) {
     std::string name = option->get_name().substr(2);
     std::replace(name.begin(), name.end(), '-', '_');
@@ -216,6 +224,7 @@ Status SetSamplingParam(std::string_view name, const nlohmann::json& value,
       v1::SamplingParams::descriptor()->FindFieldByName(std::string(name));
   if (field == nullptr) return NotFoundError("{}: no such sampling parameter", name);
   if (value.is_null()) return OkStatus();
+  if (IsStructuredOutputs(*field)) return SetStructuredOutputs(value, params);
   if (field->is_map()) return SetLogitBias(*field, value, params);
   return field->is_repeated() ? SetList(*field, value, params) : SetScalar(*field, value, params);
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <unordered_map>
 #include <utility>
 
 #include "worker/engine_stream.h"
@@ -19,18 +20,26 @@ constexpr std::chrono::milliseconds kStatsWhileBusy{500};
 constexpr std::chrono::milliseconds kIdlePulse{1000};  // heartbeat and statistics
 // A signal cannot wake the wait for commands, so it is this short.
 constexpr std::chrono::nanoseconds kLongestNap = std::chrono::milliseconds(100);
+// As many as a coordinator with a full queue sends.
+constexpr size_t kMaxWaitingGrammars = 1024;
 
 class ServiceLoop {
  public:
-  ServiceLoop(Engine& engine, EngineStream& channel, const std::atomic<bool>& stop_requested)
-      : engine_(engine), channel_(channel), stop_requested_(stop_requested) {}
+  ServiceLoop(const EngineChannelOptions& options, Engine& engine, EngineStream& channel,
+              const std::atomic<bool>& stop_requested)
+      : engine_(engine),
+        channel_(channel),
+        stop_requested_(stop_requested),
+        grammars_({.make_compiler = options.make_grammar_compiler,
+                   .on_loaded = [&channel] { channel.Wake(); },
+                   .max_waiting = kMaxWaitingGrammars}) {}
 
   Status Run() {
     PHALANX_RETURN_IF_ERROR(SendStats());
     for (;;) {
       PHALANX_RETURN_IF_ERROR(HandleCommands());
       if (!engine_.HasWork()) {
-        if (is_draining_) return OkStatus();
+        if (is_draining_ && held_.empty()) return OkStatus();
         if (channel_.is_closed()) return Closed();
         PHALANX_RETURN_IF_ERROR(Pulse());
         continue;
@@ -50,7 +59,7 @@ class ServiceLoop {
 
   Status HandleCommands() {
     std::chrono::nanoseconds patience{0};
-    if (!engine_.HasWork() && !is_draining_) {
+    if (!engine_.HasWork() && (!is_draining_ || !held_.empty())) {
       patience = std::min(kLongestNap, last_pulse_ + kIdlePulse - Clock::now());
     }
     internal::StepOutput outputs;
@@ -70,6 +79,7 @@ class ServiceLoop {
                        static_cast<int>(command.command_case()));
       }
     }
+    for (GrammarLoader::Loaded& loaded : grammars_.Take()) Release(std::move(loaded), outputs);
     if (stop_requested_) Drain();
     return SendOutputs(std::move(outputs));
   }
@@ -82,12 +92,34 @@ class ServiceLoop {
   void Submit(internal::Submit submit, internal::StepOutput& outputs) {
     const uint64_t id = submit.request();
     const Status status = is_draining_ ? UnavailableError("this worker group is draining")
-                                       : engine_.Submit(FromWire(std::move(submit)));
+                                       : SubmitOrHold(std::move(submit));
     if (!status.ok()) *outputs.add_outputs() = ErrorOutput(id, status);
   }
 
+  Status SubmitOrHold(internal::Submit submit) {
+    std::optional<GrammarSpec> grammar = GrammarFromWire(submit.sampling());
+    if (!grammar) return engine_.Submit(FromWire(std::move(submit)));
+    const uint64_t id = submit.request();
+    PHALANX_RETURN_IF_ERROR(
+        grammars_.Load(id, *std::move(grammar), submit.sampling().grammar().field()));
+    held_[id] = FromWire(std::move(submit));
+    return OkStatus();
+  }
+
+  // A request's grammar is there, or is none. Those cancelled meanwhile are not held any more.
+  void Release(GrammarLoader::Loaded loaded, internal::StepOutput& outputs) {
+    auto held = held_.extract(loaded.request);
+    if (held.empty()) return;
+    Status status = loaded.grammar.status();
+    if (status.ok()) {
+      held.mapped().grammar = *std::move(loaded.grammar);
+      status = engine_.Submit(std::move(held.mapped()));
+    }
+    if (!status.ok()) *outputs.add_outputs() = ErrorOutput(loaded.request, status);
+  }
+
   void Cancel(uint64_t id, internal::StepOutput& outputs) {
-    if (!engine_.Cancel(id)) return;
+    if (held_.erase(id) == 0 && !engine_.Cancel(id)) return;
     internal::RequestOutput& output = *outputs.add_outputs();
     output.set_request(id);
     output.set_finish(internal::ENGINE_FINISH_CANCELLED);
@@ -144,6 +176,8 @@ class ServiceLoop {
   bool engine_failed_ = false;
   Clock::time_point last_pulse_ = Clock::now();
   Clock::time_point last_stats_{};
+  std::unordered_map<uint64_t, EngineRequest> held_;  // until their grammars are there
+  GrammarLoader grammars_;
 };
 
 internal::Register Registration(const EngineChannelOptions& options) {
@@ -185,7 +219,7 @@ Status ServeEngine(const EngineChannelOptions& options, Engine& engine,
     return stream.status();
   }
   spdlog::info("serving epoch {}", (*stream)->epoch());
-  ServiceLoop loop(engine, **stream, stop_requested);
+  ServiceLoop loop(options, engine, **stream, stop_requested);
   const Status status = loop.Run();
   if (loop.engine_failed()) return status;
   const Status shutdown = engine.Shutdown();

@@ -8,6 +8,7 @@
 
 #include "kernels/base/status.h"
 #include "worker/engine.h"
+#include "worker/grammar_loader.h"
 
 namespace phalanx {
 
@@ -21,6 +22,7 @@ struct EngineChannelOptions {
   std::string dtype;
   std::string numerics_id;
   PlanLimits limits;
+  GrammarCompilerFactory make_grammar_compiler;  // called on a thread of its own
 };
 
 // Runs until the coordinator has drained the group or `stop_requested` is set and admitted requests

@@ -120,9 +120,16 @@ void EngineStream::Read() {
 std::vector<internal::EngineCommand> EngineStream::Take(std::chrono::nanoseconds patience) {
   std::unique_lock lock(mu_);
   if (patience.count() > 0) {
-    arrived_.wait_for(lock, patience, [this] { return closed_ || !commands_.empty(); });
+    arrived_.wait_for(lock, patience, [this] { return closed_ || woken_ || !commands_.empty(); });
   }
+  woken_ = false;
   return std::exchange(commands_, {});
+}
+
+void EngineStream::Wake() {
+  std::lock_guard lock(mu_);
+  woken_ = true;
+  arrived_.notify_one();
 }
 
 bool EngineStream::is_closed() const {

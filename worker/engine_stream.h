@@ -39,8 +39,9 @@ class EngineStream {
   uint64_t epoch() const { return epoch_; }
 
   // What has come, in order; empty when `patience` has passed without anything. Returns at once
-  // where commands wait or the stream has ended.
+  // where commands wait, the stream has ended or Wake() was called.
   std::vector<internal::EngineCommand> Take(std::chrono::nanoseconds patience);
+  void Wake();  // from any thread
   // The coordinator is gone: no command will follow those taken.
   bool is_closed() const;
 
@@ -63,6 +64,7 @@ class EngineStream {
   mutable std::mutex mu_;
   std::condition_variable arrived_;
   std::vector<internal::EngineCommand> commands_;
+  bool woken_ = false;  // since the last Take
   bool closed_ = false;
   grpc::Status final_status_;  // once closed
 };

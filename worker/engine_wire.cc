@@ -82,6 +82,27 @@ EngineRequest FromWire(internal::Submit submit) {
   return request;
 }
 
+std::optional<GrammarSpec> GrammarFromWire(const internal::ResolvedSampling& sampling) {
+  if (!sampling.has_grammar()) return std::nullopt;
+  const internal::Grammar& grammar = sampling.grammar();
+  GrammarSpec spec{.source = grammar.source(),
+                   .choices = {grammar.choices().begin(), grammar.choices().end()}};
+  switch (grammar.kind()) {
+    case internal::GRAMMAR_KIND_JSON_SCHEMA:
+      spec.kind = GrammarSpec::Kind::kJsonSchema;
+      break;
+    case internal::GRAMMAR_KIND_REGEX:
+      spec.kind = GrammarSpec::Kind::kRegex;
+      break;
+    case internal::GRAMMAR_KIND_CHOICE:
+      spec.kind = GrammarSpec::Kind::kChoice;
+      break;
+    default:
+      spec.kind = GrammarSpec::Kind::kJsonObject;
+  }
+  return spec;
+}
+
 internal::RequestOutput ToWire(const EngineOutput& output) {
   if (!output.status.ok()) return ErrorOutput(output.token.request, output.status);
   internal::RequestOutput wire;

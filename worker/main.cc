@@ -17,6 +17,7 @@
 #include "parallel/mpi_environment.h"
 #include "parallel/watched_communicator.h"
 #include "worker/engine_channel.h"
+#include "worker/grammar_compiler.h"
 #include "worker/loss_report.h"
 #include "worker/options.h"
 #include "worker/watchdog.h"
@@ -98,7 +99,11 @@ EngineChannelOptions DescribeGroup(const WorkerOptions& options, const Group& gr
           .isa = std::string(group.backend->isa()),
           .dtype = std::string(Name(group.model->config().dtype)),
           .numerics_id = group.numerics_id,
-          .limits = group.scheduler.limits};
+          .limits = group.scheduler.limits,
+          .make_grammar_compiler = [model = options.group.model,
+                                    vocab_size = group.scheduler.limits.vocab_size] {
+            return CreateModelGrammarCompiler(model, vocab_size);
+          }};
 }
 
 // The coordinator hears of the group's end from the rank that knows why. Only where rank 0 shares

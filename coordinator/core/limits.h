@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstdint>
 
+#include "grammar/grammar_spec.h"
+
 namespace phalanx {
 
 struct Limits {
@@ -24,6 +26,7 @@ struct Limits {
   int32_t max_json_depth = 32;
   int32_t max_json_keys = 4096;
   int32_t max_label_bytes = 256;  // request_id, cache_salt
+  GrammarLimits grammar;          // no flag: rank 0, which compiles, has the same
 
   // The connection.
   int32_t max_receive_bytes = 4 << 20;   // one gRPC message

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "coordinator/core/printable.h"
+#include "coordinator/core/structured_output.h"
 #include "text/utf8.h"
 
 namespace phalanx {
@@ -239,6 +240,7 @@ StatusOr<RequestParams> ResolveSampling(const v1::SamplingParams& request, const
   PHALANX_RETURN_IF_ERROR(ResolveBadWords(request, model, limits, &params.engine));
   PHALANX_RETURN_IF_ERROR(ResolveStop(request, model, limits, &params));
   PHALANX_RETURN_IF_ERROR(ResolveLogprobs(request, limits, &params.engine));
+  PHALANX_RETURN_IF_ERROR(ResolveStructuredOutput(request, model, limits, &params.engine));
 
   if (request.has_n()) {
     PHALANX_RETURN_IF_ERROR(CheckInt("sampling.n", request.n(), 1, limits.max_choices));

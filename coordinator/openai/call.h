@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "coordinator/core/limits.h"
+#include "coordinator/openai/errors.h"
 #include "coordinator/openai/unknown_fields.h"
 #include "kernels/base/status.h"
 #include "phalanx/v1/inference.pb.h"
@@ -38,6 +39,7 @@ struct Call {
   std::optional<int32_t> best_of;
   AnswerOptions answer;
   bool has_stream_options = false;
+  std::vector<Renaming> words;  // what the client called fields that have several names
 };
 
 enum class ToolParsing { kOff, kFirstCall, kAllCalls };

@@ -29,6 +29,7 @@ ChatFormat::ChatFormat(const ChatCall& call, const Limits& limits)
       limits_(limits),
       stop_(call.sampling.stop()),
       words_{{"prompt", "messages"}, {"sampling.logprobs", "top_logprobs"}} {
+  words_.insert(words_.end(), call.words.begin(), call.words.end());
   if (call.max_completion_tokens) {
     words_.push_back({"sampling.max_tokens", "max_completion_tokens"});
   }

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <vector>
 
+#include "coordinator/openai/structured_fields.h"
 #include "coordinator/openai/unsupported.h"
 
 namespace phalanx::openai {
@@ -184,6 +185,7 @@ constexpr FieldRow<Call> kRows[] = {
 std::span<const FieldRow<Call>> CommonRows() {
   static const std::vector<FieldRow<Call>> rows = [] {
     std::vector<FieldRow<Call>> all(std::begin(kRows), std::end(kRows));
+    all.insert(all.end(), StructuredRows().begin(), StructuredRows().end());
     all.insert(all.end(), UnsupportedRows().begin(), UnsupportedRows().end());
     return all;
   }();

@@ -19,6 +19,7 @@ CompletionFormat::CompletionFormat(const CompletionCall& call)
       echo_(call.sampling.echo()),
       wants_prompt_logprobs_(call.sampling.has_prompt_logprobs()),
       stop_(call.sampling.stop()),
+      words_(call.words),
       parts_(call.requests.size()) {}
 
 void CompletionFormat::Begin(AnswerHead head, std::vector<std::vector<int32_t>> prompt_ids) {

@@ -19,7 +19,7 @@ class CompletionFormat final : public AnswerFormat {
   void AppendMessage(size_t part, const v1::StreamResponse& message, std::string* out) override;
   void AppendEnd(std::string* out) override;
   std::string Whole(std::span<const v1::GenerateResponse> parts) override;
-  std::span<const Renaming> words() const override { return {}; }
+  std::span<const Renaming> words() const override { return words_; }
 
  private:
   struct Choice {
@@ -47,6 +47,7 @@ class CompletionFormat final : public AnswerFormat {
   const bool echo_;
   const bool wants_prompt_logprobs_;  // as a field of their own
   const google::protobuf::RepeatedPtrField<std::string> stop_;
+  const std::vector<Renaming> words_;
   AnswerHead head_;
   std::string chunk_head_;
   std::vector<Part> parts_;

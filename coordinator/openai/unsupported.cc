@@ -3,14 +3,6 @@
 namespace phalanx::openai {
 namespace {
 
-Status NotYet(const JsonField& field, std::string_view allowed) {
-  return UnimplementedError("{}: is {}, which is not supported yet, allowed: {}", field.path(),
-                            Describe(field.json()), allowed)
-      .WithField(field.path());
-}
-
-Status RefuseConstraint(const JsonField& field, Call*) { return NotYet(field, "nothing"); }
-
 Status RefuseAny(const JsonField& field, Call*) { return field.Refuse("nothing: not supported"); }
 
 Status RefuseTrue(const JsonField& field, Call*) {
@@ -29,30 +21,12 @@ Status RefuseNotEmpty(const JsonField& field, Call*) {
   return field.Refuse("nothing, or an empty one: not supported");
 }
 
-Status ReadResponseFormat(const JsonField& field, Call*) {
-  constexpr std::string_view kAllowed = "an object with type text";
-  PHALANX_RETURN_IF_ERROR(field.CheckObject(kAllowed));
-  const JsonField type = field.Find("type");
-  PHALANX_ASSIGN_OR_RETURN(const std::string name, type.String());
-  if (name == "text") return OkStatus();
-  const bool known = name == "json_object" || name == "json_schema" || name == "structural_tag";
-  return known ? NotYet(type, "text") : type.Refuse("text");
-}
-
 Status ReadModalities(const JsonField& field, Call*) {
   if (field.json() == Json::array({"text"})) return OkStatus();
   return field.Refuse("[\"text\"]");
 }
 
 constexpr FieldRow<Call> kRows[] = {
-    {"response_format", ReadResponseFormat},
-    {"structured_outputs", RefuseConstraint},
-    {"guided_json", RefuseConstraint},
-    {"guided_regex", RefuseConstraint},
-    {"guided_choice", RefuseConstraint},
-    {"guided_grammar", RefuseConstraint},
-    {"guided_decoding_backend", Accept<Call>},
-    {"guided_whitespace_pattern", Accept<Call>},
     {"suffix", RefuseAny},
     {"use_beam_search", RefuseTrue},
     {"logits_processors", RefuseNotEmpty},
@@ -72,6 +46,12 @@ constexpr FieldRow<Call> kRows[] = {
 };
 
 }  // namespace
+
+Status NotYet(const JsonField& field, std::string_view allowed) {
+  return UnimplementedError("{}: is {}, which is not supported yet, allowed: {}", field.path(),
+                            Describe(field.json()), allowed)
+      .WithField(field.path());
+}
 
 std::span<const FieldRow<Call>> UnsupportedRows() { return kRows; }
 

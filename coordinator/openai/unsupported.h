@@ -1,5 +1,5 @@
 // The one place that decides what is refused because it would change the answer and is not built:
-// constrained output, and parameters without a counterpart here.
+// parameters without a counterpart here.
 #pragma once
 
 #include <span>
@@ -9,9 +9,11 @@
 
 namespace phalanx::openai {
 
-// Each passes where its field has a value that changes nothing. UNIMPLEMENTED: constrained output
-// (response_format, structured_outputs, guided_*); INVALID_ARGUMENT: the others.
+// Each passes where its field has a value that changes nothing, else INVALID_ARGUMENT.
 std::span<const FieldRow<Call>> UnsupportedRows();
+
+// UNIMPLEMENTED: a value that may come to work, with what is allowed until then.
+Status NotYet(const JsonField& field, std::string_view allowed);
 
 // tool_choice none and auto pass; required or a named function need constrained output.
 StatusOr<std::string> ReadToolChoice(const JsonField& field);

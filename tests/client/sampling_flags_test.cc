@@ -63,6 +63,10 @@ TEST(SamplingFlagsTest, EveryFieldHasAFlag) {
                                            "0",
                                            "--prompt-logprobs",
                                            "3",
+                                           "--choice",
+                                           "yes",
+                                           "--choice",
+                                           "no, thanks",
                                            "--echo"});
   const auto& message = *v1::SamplingParams::descriptor();
   std::vector<const google::protobuf::FieldDescriptor*> set;
@@ -80,6 +84,36 @@ TEST(SamplingFlagsTest, EveryFieldHasAFlag) {
   EXPECT_TRUE(params.ignore_eos());
   EXPECT_FALSE(params.skip_special_tokens());
   EXPECT_TRUE(params.has_logprobs());
+  EXPECT_THAT(params.structured_outputs().choice().choices(),
+              testing::ElementsAre("yes", "no, thanks"));
+}
+
+TEST(SamplingFlagsTest, StructuredOutputs) {
+  EXPECT_EQ(Parse({"--regex", "a+"}).structured_outputs().regex(), "a+");
+  EXPECT_TRUE(Parse({"--json-object"}).structured_outputs().json_object());
+  const std::string config = PHALANX_SOURCE_DIR "/launch/demo/model/config.json";
+  EXPECT_THAT(Parse({"--json-schema", config}).structured_outputs().json_schema(),
+              testing::HasSubstr("Qwen2ForCausalLM"));
+  EXPECT_THROW(Parse({"--json-schema", "/nowhere"}), CLI::ParseError);
+  EXPECT_THROW(Parse({"--regex", "a", "--choice", "b"}), CLI::ParseError);
+}
+
+TEST(SamplingFlagsTest, StructuredOutputsAsJson) {
+  const auto set = [](const char* json) {
+    v1::SamplingParams params;
+    const Status status =
+        SetSamplingParam("structured_outputs", nlohmann::json::parse(json), params);
+    return status.ok() ? params.structured_outputs().ShortDebugString() : status.field();
+  };
+  EXPECT_EQ(set(R"({"json":{"type":"object"}})"), R"(json_schema: "{\"type\":\"object\"}")");
+  EXPECT_EQ(set(R"({"json_object":true})"), "json_object: true");
+  EXPECT_EQ(set(R"({"regex":"a"})"), R"(regex: "a")");
+  EXPECT_EQ(set(R"({"choice":["a","b"]})"), R"(choice { choices: "a" choices: "b" })");
+  EXPECT_EQ(set(R"({"regex":5})"), "structured_outputs.regex");
+  EXPECT_EQ(set(R"({"choice":[5]})"), "structured_outputs.choice");
+  EXPECT_EQ(set(R"({"grammar":"x"})"), "structured_outputs.grammar");
+  EXPECT_EQ(set(R"({"regex":"a","choice":["b"]})"), "structured_outputs");
+  EXPECT_EQ(set("5"), "structured_outputs");
 }
 
 TEST(SamplingFlagsTest, WrongValuesAreRefused) {

@@ -125,6 +125,21 @@ TEST_F(BadRequestTest, SamplingFields) {
        }},
       {"bad_words[0]", [](P p) { p->add_bad_words("  "); }},
       {"bad_words[0]", [](P p) { p->add_bad_words(std::string(257, 'a')); }},
+      {"structured_outputs", [](P p) { p->mutable_structured_outputs(); }},
+      {"structured_outputs.json_schema",
+       [](P p) { p->mutable_structured_outputs()->set_json_schema("{"); }},
+      {"structured_outputs.json_schema",
+       [](P p) { p->mutable_structured_outputs()->set_json_schema(std::string(70'000, ' ')); }},
+      {"structured_outputs.json_object",
+       [](P p) { p->mutable_structured_outputs()->set_json_object(false); }},
+      {"structured_outputs.regex",
+       [](P p) { p->mutable_structured_outputs()->set_regex("(a{4000}){4000}"); }},
+      {"structured_outputs.choice", [](P p) { p->mutable_structured_outputs()->mutable_choice(); }},
+      {"ignore_eos",
+       [](P p) {
+         p->mutable_structured_outputs()->set_json_object(true);
+         p->set_ignore_eos(true);
+       }},
       {"n", [](P p) { p->set_n(0); }},
       {"n", [](P p) { p->set_n(5); }},
       {"max_tokens", [](P p) { p->set_max_tokens(0); }},

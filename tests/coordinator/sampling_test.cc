@@ -112,6 +112,25 @@ TEST_F(SamplingTest, AllowedIdsThatLeaveNoTokenAreRefusedAtOnce) {
   EXPECT_TRUE(resolve().ok());
 }
 
+TEST_F(SamplingTest, StructuredOutputsReachTheWorkerWithTheirField) {
+  const auto model = Model();
+  v1::SamplingParams request;
+  EXPECT_FALSE(Resolve(request, *model).engine.has_grammar());
+  request.mutable_structured_outputs()->set_regex("a+");
+  internal::Grammar grammar = Resolve(request, *model).engine.grammar();
+  EXPECT_EQ(grammar.kind(), internal::GRAMMAR_KIND_REGEX);
+  EXPECT_EQ(grammar.source(), "a+");
+  EXPECT_EQ(grammar.field(), "sampling.structured_outputs.regex");
+  request.mutable_structured_outputs()->mutable_choice()->add_choices("b");
+  grammar = Resolve(request, *model).engine.grammar();
+  EXPECT_EQ(grammar.kind(), internal::GRAMMAR_KIND_CHOICE);
+  EXPECT_THAT(grammar.choices(), ElementsAre("b"));
+  request.mutable_structured_outputs()->set_json_schema("{}");
+  EXPECT_EQ(Resolve(request, *model).engine.grammar().kind(), internal::GRAMMAR_KIND_JSON_SCHEMA);
+  request.mutable_structured_outputs()->set_json_object(true);
+  EXPECT_EQ(Resolve(request, *model).engine.grammar().kind(), internal::GRAMMAR_KIND_JSON_OBJECT);
+}
+
 TEST_F(SamplingTest, MaxTokensFitsTheContext) {
   const auto model = Model();
   v1::SamplingParams request;

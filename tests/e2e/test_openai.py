@@ -171,7 +171,7 @@ class OpenAiClient(unittest.TestCase):
             self.chat([{"role": "user", "content": [
                 {"type": "image_url", "image_url": {"url": "http://localhost/x.png"}}]}])
         with self.assertRaises(openai.InternalServerError) as caught:
-            self.chat(response_format={"type": "json_object"})
+            self.chat(tools=[WEATHER_TOOL], tool_choice="required")
         self.assertEqual(caught.exception.status_code, 501)
         self.chat(extra_body={"not_a_field": 1})  # accepted
 

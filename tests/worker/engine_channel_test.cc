@@ -26,6 +26,7 @@ class CountingEngine final : public Engine {
   Status WarmUp() override { return OkStatus(); }
   Status Submit(EngineRequest request) override {
     if (request.prompt_ids.empty()) return InvalidField("prompt", "empty", "1 token or more");
+    if (request.grammar != nullptr) ++num_grammars;
     running_[request.id] = {.length = request.params.max_tokens};
     return OkStatus();
   }
@@ -64,6 +65,7 @@ class CountingEngine final : public Engine {
   std::atomic<bool> fails = false;
   std::atomic<int> num_heartbeats = 0;
   std::atomic<int> num_shutdowns = 0;
+  std::atomic<int> num_grammars = 0;
 
  private:
   struct Run {
@@ -72,6 +74,28 @@ class CountingEngine final : public Engine {
   };
   std::map<uint64_t, Run> running_;
   uint64_t num_steps_ = 0;
+};
+
+class NoGrammar final : public CompiledGrammar {
+ public:
+  std::unique_ptr<GrammarMatcher> NewMatcher(std::span<const int32_t>) const override {
+    return nullptr;
+  }
+};
+
+// Refuses the expression "bad"; takes for "slow" until it is let go.
+class FakeCompiler final : public GrammarCompiler {
+ public:
+  explicit FakeCompiler(const std::atomic<bool>& let_go) : let_go_(let_go) {}
+  StatusOr<std::shared_ptr<const CompiledGrammar>> Compile(const GrammarSpec& spec,
+                                                           std::string_view field) override {
+    if (spec.source == "slow") let_go_.wait(false);
+    if (spec.source == "bad") return InvalidArgumentError("{}: is bad", field).WithField(field);
+    return std::make_shared<const NoGrammar>();
+  }
+
+ private:
+  const std::atomic<bool>& let_go_;
 };
 
 EngineChannelOptions OptionsFor(const FakeCoordinator& coordinator) {
@@ -85,8 +109,12 @@ EngineChannelOptions OptionsFor(const FakeCoordinator& coordinator) {
 class EngineChannelTest : public ::testing::Test {
  protected:
   void Serve() {
+    EngineChannelOptions options = OptionsFor(coordinator_);
+    options.make_grammar_compiler = [this]() -> StatusOr<std::unique_ptr<GrammarCompiler>> {
+      return std::make_unique<FakeCompiler>(let_go_);
+    };
     result_ = std::async(std::launch::async,
-                         [this] { return ServeEngine(OptionsFor(coordinator_), engine_, stop_); });
+                         [this, options] { return ServeEngine(options, engine_, stop_); });
   }
   Status Result(milliseconds patience = std::chrono::seconds(10)) {
     if (result_.wait_for(patience) != std::future_status::ready) {
@@ -94,13 +122,32 @@ class EngineChannelTest : public ::testing::Test {
     }
     return result_.get();
   }
-  void TearDown() override { stop_ = true; }
+  void TearDown() override {
+    LetGo();
+    stop_ = true;
+  }
+  void LetGo() {
+    let_go_ = true;
+    let_go_.notify_all();
+  }
 
   void Submit(uint64_t id, int32_t max_tokens) {
     internal::EngineCommand command;
     command.mutable_submit()->set_request(id);
     command.mutable_submit()->add_prompt_ids(1);
     command.mutable_submit()->mutable_sampling()->set_max_tokens(max_tokens);
+    ASSERT_TRUE(coordinator_.Send(command));
+  }
+  void SubmitWithRegex(uint64_t id, const std::string& regex) {
+    internal::EngineCommand command;
+    internal::Submit& submit = *command.mutable_submit();
+    submit.set_request(id);
+    submit.add_prompt_ids(1);
+    submit.mutable_sampling()->set_max_tokens(3);
+    internal::Grammar& grammar = *submit.mutable_sampling()->mutable_grammar();
+    grammar.set_kind(internal::GRAMMAR_KIND_REGEX);
+    grammar.set_source(regex);
+    grammar.set_field("sampling.structured_outputs.regex");
     ASSERT_TRUE(coordinator_.Send(command));
   }
   void Cancel(uint64_t id) {
@@ -130,6 +177,7 @@ class EngineChannelTest : public ::testing::Test {
   FakeCoordinator coordinator_{FakeCoordinator::Welcome::kAtOnce};
   CountingEngine engine_;
   std::atomic<bool> stop_ = false;
+  std::atomic<bool> let_go_ = false;
   std::future<Status> result_;
 };
 
@@ -240,6 +288,51 @@ TEST_F(EngineChannelTest, AStopWhileServingFinishesWhatIsAdmitted) {
   Submit(1, 200);
   coordinator_.NextEvent(Event::kStep);
   stop_ = true;
+  EXPECT_EQ(OutputsOf(1).back().finish(), internal::ENGINE_FINISH_LENGTH);
+  EXPECT_TRUE(Result().ok());
+}
+
+TEST_F(EngineChannelTest, AGrammarIsCompiledWhileOthersGoOn) {
+  coordinator_.Listen();
+  Serve();
+  SubmitWithRegex(1, "slow");
+  Submit(2, 5);
+  EXPECT_EQ(OutputsOf(2).size(), 5U);
+  EXPECT_EQ(engine_.num_grammars, 0);
+  LetGo();
+  EXPECT_EQ(OutputsOf(1).size(), 3U);
+  EXPECT_EQ(engine_.num_grammars, 1);
+}
+
+TEST_F(EngineChannelTest, AGrammarThatIsNoneNamesTheClientsField) {
+  coordinator_.Listen();
+  Serve();
+  SubmitWithRegex(1, "bad");
+  const auto outputs = OutputsOf(1);
+  EXPECT_EQ(outputs.back().error_field(), "sampling.structured_outputs.regex");
+  EXPECT_EQ(outputs.back().error_code(), static_cast<int32_t>(StatusCode::kInvalidArgument));
+}
+
+TEST_F(EngineChannelTest, ARequestCancelledWhileItsGrammarCompilesNeverRuns) {
+  coordinator_.Listen();
+  Serve();
+  SubmitWithRegex(1, "slow");
+  Cancel(1);
+  EXPECT_EQ(OutputsOf(1).back().finish(), internal::ENGINE_FINISH_CANCELLED);
+  LetGo();
+  SubmitWithRegex(2, "good");
+  EXPECT_EQ(OutputsOf(2).size(), 3U);
+  EXPECT_EQ(engine_.num_grammars, 1);
+}
+
+TEST_F(EngineChannelTest, ADrainWaitsForRequestsWhoseGrammarsCompile) {
+  coordinator_.Listen();
+  Serve();
+  SubmitWithRegex(1, "slow");
+  Drain();
+  Submit(2, 5);
+  EXPECT_THAT(OutputsOf(2).back().error(), HasSubstr("draining"));
+  LetGo();
   EXPECT_EQ(OutputsOf(1).back().finish(), internal::ENGINE_FINISH_LENGTH);
   EXPECT_TRUE(Result().ok());
 }

@@ -1,0 +1,20 @@
+// What an answer must fit, from the command line and from JSON.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "kernels/base/status.h"
+#include "phalanx/v1/inference.pb.h"
+
+namespace phalanx {
+
+// --json-schema FILE, --json-object, --regex, --choice, of which one may be given; it lands in
+// `params`, which must outlive `app`'s parsing.
+void AddStructuredOutputFlags(CLI::App& app, v1::SamplingParams& params);
+
+// vLLM's form: an object with one of json (a schema, or its text), json_object, regex, choice.
+// INVALID_ARGUMENT naming the field in it.
+Status SetStructuredOutputs(const nlohmann::json& value, v1::SamplingParams& params);
+
+}  // namespace phalanx
