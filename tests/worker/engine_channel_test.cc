@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "tests/worker/fake_coordinator.h"
+#include "tests/worker/fake_grammar_compiler.h"
 
 namespace phalanx {
 namespace {
@@ -76,28 +77,6 @@ class CountingEngine final : public Engine {
   uint64_t num_steps_ = 0;
 };
 
-class NoGrammar final : public CompiledGrammar {
- public:
-  std::unique_ptr<GrammarMatcher> NewMatcher(std::span<const int32_t>) const override {
-    return nullptr;
-  }
-};
-
-// Refuses the expression "bad"; takes for "slow" until it is let go.
-class FakeCompiler final : public GrammarCompiler {
- public:
-  explicit FakeCompiler(const std::atomic<bool>& let_go) : let_go_(let_go) {}
-  StatusOr<std::shared_ptr<const CompiledGrammar>> Compile(const GrammarSpec& spec,
-                                                           std::string_view field) override {
-    if (spec.source == "slow") let_go_.wait(false);
-    if (spec.source == "bad") return InvalidArgumentError("{}: is bad", field).WithField(field);
-    return std::make_shared<const NoGrammar>();
-  }
-
- private:
-  const std::atomic<bool>& let_go_;
-};
-
 EngineChannelOptions OptionsFor(const FakeCoordinator& coordinator) {
   EngineChannelOptions options;
   options.socket = coordinator.socket();
@@ -111,7 +90,7 @@ class EngineChannelTest : public ::testing::Test {
   void Serve() {
     EngineChannelOptions options = OptionsFor(coordinator_);
     options.make_grammar_compiler = [this]() -> StatusOr<std::unique_ptr<GrammarCompiler>> {
-      return std::make_unique<FakeCompiler>(let_go_);
+      return std::make_unique<testing::FakeGrammarCompiler>(let_go_);
     };
     result_ = std::async(std::launch::async,
                          [this, options] { return ServeEngine(options, engine_, stop_); });

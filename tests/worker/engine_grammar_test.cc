@@ -19,12 +19,6 @@ constexpr int32_t kPeriod = 7;
 constexpr int32_t kLength = 25;
 constexpr uint64_t kRequests = 8;
 
-constexpr const char* kConfig = R"({"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2",
-  "hidden_size": 128, "intermediate_size": 200, "num_hidden_layers": 2, "num_attention_heads": 4,
-  "num_key_value_heads": 2, "vocab_size": 500, "max_position_embeddings": 512,
-  "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": true,
-  "torch_dtype": "bfloat16", "eos_token_id": 499})";
-
 // kLength tokens, of which the i-th is i modulo kPeriod, then the end.
 class RoundMatcher final : public GrammarMatcher {
  public:
@@ -98,8 +92,7 @@ struct Scenario {
 
 SchedulerStats RunGroup(const Scenario& scenario, const std::function<void(Engine&)>& leader) {
   SchedulerStats stats;
-  const EngineModel model = {.config = std::move(ParseConfig(kConfig, "config.json")).value(),
-                             .ranks = scenario.ranks};
+  const EngineModel model = {.config = SmallConfig(), .ranks = scenario.ranks};
   RunEngines(model, {{.max_num_tokens = scenario.max_num_tokens,
                       .num_blocks = scenario.num_blocks,
                       .leader = [&](Engine& engine) {

@@ -37,6 +37,15 @@ EngineOptions OptionsOf(const EngineModel& model, const EngineRun& run) {
 
 }  // namespace
 
+Qwen2Config SmallConfig() {
+  constexpr const char* kConfig = R"({"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2",
+    "hidden_size": 128, "intermediate_size": 200, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "vocab_size": 500, "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": true,
+    "torch_dtype": "bfloat16", "eos_token_id": 499})";
+  return std::move(ParseConfig(kConfig, "config.json")).value();
+}
+
 void RunEngines(const EngineModel& model, const std::vector<EngineRun>& runs) {
   OnEveryRank(model.ranks, [&](Communicator& communicator) {
     const auto backend = CreateBackend(model.backend);

@@ -37,6 +37,9 @@ struct EngineModel {
   int32_t max_num_tokens = 512;  // the largest step
 };
 
+// Two layers with random weights, a vocabulary of 500, a context of 512; the end of text is 499.
+Qwen2Config SmallConfig();
+
 // One engine's life on a model that is loaded once. `leader` is rank 0's side; the engine is shut
 // down after it.
 struct EngineRun {

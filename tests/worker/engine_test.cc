@@ -15,12 +15,6 @@
 namespace phalanx {
 namespace {
 
-constexpr const char* kConfig = R"({"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2",
-  "hidden_size": 128, "intermediate_size": 200, "num_hidden_layers": 2, "num_attention_heads": 4,
-  "num_key_value_heads": 2, "vocab_size": 500, "max_position_embeddings": 512,
-  "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": true,
-  "torch_dtype": "bfloat16", "eos_token_id": 499})";
-
 struct Scenario {
   int ranks = 1;
   int32_t max_num_tokens = 64;
@@ -38,8 +32,7 @@ using Leader = std::function<void(Engine&, Answers&)>;
 
 Outcome RunGroup(const Scenario& scenario, const Leader& leader) {
   Outcome outcome;
-  const EngineModel model = {.config = std::move(ParseConfig(kConfig, "config.json")).value(),
-                             .ranks = scenario.ranks};
+  const EngineModel model = {.config = SmallConfig(), .ranks = scenario.ranks};
   RunEngines(model, {{.max_num_tokens = scenario.max_num_tokens,
                       .num_blocks = scenario.num_blocks,
                       .prefix_caching = scenario.prefix_caching,

@@ -4,41 +4,21 @@
 
 #include <atomic>
 
+#include "tests/worker/fake_grammar_compiler.h"
+
 namespace phalanx {
 namespace {
-
-class NoGrammar final : public CompiledGrammar {
- public:
-  std::unique_ptr<GrammarMatcher> NewMatcher(std::span<const int32_t>) const override {
-    return nullptr;
-  }
-};
-
-// Refuses what is spelled "bad"; "slow" waits until it is let go.
-class FakeCompiler final : public GrammarCompiler {
- public:
-  explicit FakeCompiler(const std::atomic<bool>& let_go) : let_go_(let_go) {}
-  StatusOr<std::shared_ptr<const CompiledGrammar>> Compile(const GrammarSpec& spec,
-                                                           std::string_view field) override {
-    if (spec.source == "slow") let_go_.wait(false);
-    if (spec.source == "bad") return InvalidArgumentError("{}: bad", field).WithField(field);
-    return std::make_shared<const NoGrammar>();
-  }
-
- private:
-  const std::atomic<bool>& let_go_;
-};
 
 GrammarSpec Spec(std::string source) {
   return {.kind = GrammarSpec::Kind::kRegex, .source = std::move(source)};
 }
 
-class GrammarLoaderTest : public testing::Test {
+class GrammarLoaderTest : public ::testing::Test {
  protected:
   GrammarLoaderOptions Options() {
     return {.make_compiler = [this]() -> StatusOr<std::unique_ptr<GrammarCompiler>> {
               ++compilers_made_;
-              return std::make_unique<FakeCompiler>(let_go_);
+              return std::make_unique<testing::FakeGrammarCompiler>(let_go_);
             },
             .on_loaded =
                 [this] {

@@ -8,15 +8,7 @@
 namespace phalanx {
 namespace {
 
-constexpr const char* kConfig = R"({"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2",
-  "hidden_size": 128, "intermediate_size": 200, "num_hidden_layers": 2, "num_attention_heads": 4,
-  "num_key_value_heads": 2, "vocab_size": 500, "max_position_embeddings": 512,
-  "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": true,
-  "torch_dtype": "bfloat16", "eos_token_id": 499})";
-
-EngineModel ModelOn(int ranks) {
-  return {.config = std::move(ParseConfig(kConfig, "config.json")).value(), .ranks = ranks};
-}
+EngineModel ModelOn(int ranks) { return {.config = SmallConfig(), .ranks = ranks}; }
 
 // Begins with the very tokens that the warm-up runs: a trace in the prefix cache would be a hit.
 EngineRequest MakeRequest(uint64_t id, size_t num_prompt) {
