@@ -28,6 +28,7 @@ function(phalanx_add_xgrammar)
   set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -DNDEBUG")
   set(CMAKE_CXX_FLAGS_DEBUG "-O2 -DNDEBUG")
   add_subdirectory(${xgrammar_SOURCE_DIR} ${xgrammar_BINARY_DIR} EXCLUDE_FROM_ALL)
+  set_target_properties(xgrammar PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 5)
   # Its messages may quote what a client sent: grammar/xgrammar_log.cc takes them.
   target_compile_definitions(xgrammar PUBLIC XGRAMMAR_LOG_CUSTOMIZE=1)
 endfunction()
