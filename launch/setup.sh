@@ -12,7 +12,6 @@ build_packages=(
   "build-essential:the C++ compiler"
   "cmake:configures the build"
   "ninja-build:runs the build"
-  "ccache:makes rebuilding take seconds"
   "pkg-config:finds libraries"
   "libgrpc++-dev:gRPC between client, coordinator and rank 0"
   "protobuf-compiler:compiles the protocol"
@@ -39,6 +38,7 @@ test_packages=(
   "libbenchmark-dev:Google Benchmark"
 )
 ci_packages=(
+  "ccache:makes building the same again take seconds"
   "clang-format:code layout"
   "clang-tidy:static analysis"
   "clang:the fuzzers"
