@@ -2,9 +2,11 @@
 // goes on where the first one stopped.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include "client/generate.h"
+
+namespace CLI {
+class App;
+}
 
 namespace phalanx {
 

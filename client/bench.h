@@ -2,9 +2,11 @@
 // --request-rate) or closed loop (--concurrency requests under way).
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include "client/generate.h"
+
+namespace CLI {
+class App;
+}
 
 namespace phalanx {
 

@@ -1,9 +1,11 @@
 // phalanx chat: a conversation with history, or one message with --message.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include "client/generate.h"
+
+namespace CLI {
+class App;
+}
 
 namespace phalanx {
 

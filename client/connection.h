@@ -3,12 +3,15 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 
 #include "kernels/base/status.h"
 #include "phalanx/v1/inference.grpc.pb.h"
+
+namespace CLI {
+class App;
+}
 
 namespace phalanx {
 

@@ -1,10 +1,13 @@
 // phalanx generate: one prompt, one answer (or n), streamed to the terminal or as JSON.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 
 #include "client/connection.h"
+
+namespace CLI {
+class App;
+}
 
 namespace phalanx {
 

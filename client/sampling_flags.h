@@ -3,13 +3,16 @@
 // --top-p and "top_p".
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <vector>
 
 #include "kernels/base/status.h"
 #include "phalanx/v1/inference.pb.h"
+
+namespace CLI {
+class App;
+}
 
 namespace phalanx {
 

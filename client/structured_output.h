@@ -1,11 +1,14 @@
 // What an answer must fit, from the command line and from JSON.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "kernels/base/status.h"
 #include "phalanx/v1/inference.pb.h"
+
+namespace CLI {
+class App;
+}
 
 namespace phalanx {
 

@@ -1,5 +1,6 @@
 #include "client/template.h"
 
+#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 #include <string>

@@ -1,9 +1,11 @@
 // phalanx template: renders conversations through a chat template, offline and without a model.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include "client/generate.h"
+
+namespace CLI {
+class App;
+}
 
 namespace phalanx {
 

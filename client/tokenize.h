@@ -1,9 +1,11 @@
 // phalanx tokenize and detokenize: offline, from a model's folder.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include "client/generate.h"
+
+namespace CLI {
+class App;
+}
 
 namespace phalanx {
 

@@ -20,12 +20,16 @@ if(PHALANX_COVERAGE)
   target_link_options(phalanx_options INTERFACE --coverage)
 endif()
 
-# phalanx_library(NAME SOURCES a.cc b.cc DEPS other_target ...)
+# phalanx_library(NAME SOURCES a.cc b.cc DEPS other_target ... PRECOMPILED owner): the owner is one of
+# PrecompiledHeaders.cmake's.
 function(phalanx_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "PRECOMPILED" "SOURCES;DEPS" ${ARGN})
   if(ARG_SOURCES)
     add_library(${name} STATIC ${ARG_SOURCES})
     target_link_libraries(${name} PUBLIC phalanx_options ${ARG_DEPS})
+    if(ARG_PRECOMPILED)
+      target_precompile_headers(${name} REUSE_FROM ${ARG_PRECOMPILED})
+    endif()
   else()
     add_library(${name} INTERFACE)
     target_link_libraries(${name} INTERFACE phalanx_options ${ARG_DEPS})

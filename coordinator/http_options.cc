@@ -1,5 +1,7 @@
 #include "coordinator/http_options.h"
 
+#include <CLI/CLI.hpp>
+
 #include "coordinator/seconds_flag.h"
 
 namespace phalanx {

@@ -1,11 +1,14 @@
 // The command line of the HTTP front.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include "coordinator/http/server_options.h"
 #include "coordinator/openai/unknown_fields.h"
+
+namespace CLI {
+class App;
+}
 
 namespace phalanx {
 

@@ -1,9 +1,13 @@
 // A duration on the command line, in seconds.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <string>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace phalanx {
 

@@ -7,6 +7,8 @@ shift
 options=()
 # Checkouts in different folders share what the compiler cache holds.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+# What it asks for before it keeps precompiled headers, and what is compiled with them.
+export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
 command -v ccache >/dev/null &&
   options+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 # Configuring prints dozens of lines that matter only when it fails.
