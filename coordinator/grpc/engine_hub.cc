@@ -97,7 +97,8 @@ class EngineChannel final
 
  private:
   std::string Closed() const {
-    return fmt::format("rank 0 (pid {}) closed the engine channel", pid_.load());
+    return fmt::format("rank 0 (pid {}) is gone: it closed the engine channel and gave no reason",
+                       pid_.load());
   }
 
   Status Handle() {
