@@ -46,7 +46,8 @@ Status ReadText(const JsonField& field, Call* call) {
 // vLLM's meaning of -1: as if absent.
 Status ReadSeed(const JsonField& field, Call* call) {
   PHALANX_ASSIGN_OR_RETURN(const uint64_t seed, field.Seed());
-  if (field.json() != -1) call->sampling.set_seed(seed);
+  const bool is_absent = !field.json().is_number_unsigned() && field.json() == -1;
+  if (!is_absent) call->sampling.set_seed(seed);
   return OkStatus();
 }
 

@@ -52,6 +52,7 @@ const Row kCommon[] = {
      "sampling { logit_bias { key: 5 value: -100 } logit_bias { key: 7 value: 0.5 } }"},
     {R"("seed":-1)", "sampling {}"},
     {R"("seed":7)", "sampling { seed: 7 }"},
+    {R"("seed":18446744073709551615)", "sampling { seed: 18446744073709551615 }"},
     {R"("seed":-2)", "sampling { seed: 18446744073709551614 }"},
     {R"("n":3,"best_of":3)", "sampling { n: 3 }"},
     {R"("best_of":1)", "sampling {}"},
