@@ -24,7 +24,7 @@ struct ParseContext {
 struct AnswerOptions {
   bool stream = false;
   bool include_usage = false;           // a last chunk with the usage
-  bool continuous_usage_stats = false;  // and the usage so far in every chunk
+  bool continuous_usage_stats = false;  // and, beside it, the usage so far in every chunk
   bool return_token_ids = false;
 };
 

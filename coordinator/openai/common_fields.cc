@@ -43,7 +43,7 @@ Status ReadText(const JsonField& field, Call* call) {
   return OkStatus();
 }
 
-// vLLM's meaning of -1: as if absent.
+// vLLM's meaning of -1: as if absent. Compared as JSON, 2^64 - 1 would equal it.
 Status ReadSeed(const JsonField& field, Call* call) {
   PHALANX_ASSIGN_OR_RETURN(const uint64_t seed, field.Seed());
   const bool is_absent = !field.json().is_number_unsigned() && field.json() == -1;
@@ -117,7 +117,9 @@ constexpr FieldRow<Call> kStreamOptionRows[] = {
 Status ReadStreamOptions(const JsonField& field, Call* call) {
   PHALANX_RETURN_IF_ERROR(field.CheckObject("an object"));
   call->has_stream_options = true;
-  return ReadFields<Call>(field, kStreamOptionRows, *call->unknown, call);
+  PHALANX_RETURN_IF_ERROR(ReadFields<Call>(field, kStreamOptionRows, *call->unknown, call));
+  call->answer.continuous_usage_stats &= call->answer.include_usage;  // as in vLLM
+  return OkStatus();
 }
 
 Status ReadReturnTokenIds(const JsonField& field, Call* call) {

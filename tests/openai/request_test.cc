@@ -192,6 +192,16 @@ TEST_F(RequestTest, AnswerOptions) {
   EXPECT_TRUE(call->answer.return_token_ids);
 }
 
+TEST_F(RequestTest, ContinuousUsageIsNothingWithoutUsage) {
+  for (const std::string options : {R"({"continuous_usage_stats":true})",
+                                    R"({"continuous_usage_stats":true,"include_usage":false})"}) {
+    const auto call =
+        Completion(R"({"prompt":"a","stream":true,"stream_options":)" + options + "}");
+    ASSERT_TRUE(call.ok());
+    EXPECT_FALSE(call->answer.continuous_usage_stats) << options;
+  }
+}
+
 TEST_F(RequestTest, TokenizeAndDetokenize) {
   const auto read = [this](const std::string& body) {
     return ReadTokenize(ParseBody(body, limits_).value(), {limits_, unknown_});
