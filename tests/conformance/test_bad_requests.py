@@ -1,5 +1,6 @@
 """Every bad request of the table over HTTP: status, field and shape, while neighbours' streams keep every bit."""
 
+import dataclasses
 import pathlib
 import sys
 import unittest
@@ -15,7 +16,9 @@ from service import Service  # noqa: E402
 
 class BadRequests(unittest.TestCase):
     def test_all_are_refused_by_name_and_others_keep_their_bits(self):
-        requests = of_rows(RANGES) + of_rows(JSON_ONLY)
+        whole = of_rows(RANGES)
+        streamed = [dataclasses.replace(bad, fields={**bad.fields, "stream": True}) for bad in whole]
+        requests = whole + streamed + of_rows(JSON_ONLY)
         self.assertGreaterEqual(len(requests), 300)
         with Service("--served-model-name", "demo", ranks=2) as service:
             http = Http(service.http_address)
