@@ -10,6 +10,7 @@
 #include "coordinator/core/printable.h"
 #include "coordinator/grpc/engine_listener.h"
 #include "coordinator/seconds_flag.h"
+#include "grammar/limit_flags.h"
 
 namespace phalanx {
 namespace {
@@ -55,6 +56,7 @@ void AddLimits(CLI::App* app, Limits* limits) {
       ->check(CLI::Range(0, 20))
       ->group("Limits")
       ->capture_default_str();
+  AddGrammarLimits(*app, limits->grammar);
   AddSeconds(app, "--max-request-time", &limits->max_request_time, "one request, queue included");
   AddSeconds(app, "--max-first-token-wait", &limits->max_first_token_wait,
              "a request that would wait longer for prefill is refused");

@@ -6,10 +6,11 @@
 namespace phalanx {
 
 StatusOr<std::unique_ptr<GrammarCompiler>> CreateModelGrammarCompiler(const std::string& model,
-                                                                      int32_t vocab_size) {
+                                                                      int32_t vocab_size,
+                                                                      const GrammarLimits& limits) {
   PHALANX_ASSIGN_OR_RETURN(const auto folder, LocateModel(model));
   PHALANX_ASSIGN_OR_RETURN(const auto tokenizer, Tokenizer::Load(folder));
-  return CreateGrammarCompiler(MakeGrammarVocabulary(*tokenizer, vocab_size), GrammarLimits{});
+  return CreateGrammarCompiler(MakeGrammarVocabulary(*tokenizer, vocab_size), limits);
 }
 
 }  // namespace phalanx

@@ -101,8 +101,9 @@ EngineChannelOptions DescribeGroup(const WorkerOptions& options, const Group& gr
           .numerics_id = group.numerics_id,
           .limits = group.scheduler.limits,
           .make_grammar_compiler = [model = options.group.model,
-                                    vocab_size = group.scheduler.limits.vocab_size] {
-            return CreateModelGrammarCompiler(model, vocab_size);
+                                    vocab_size = group.scheduler.limits.vocab_size,
+                                    limits = options.grammar_limits] {
+            return CreateModelGrammarCompiler(model, vocab_size, limits);
           }};
 }
 

@@ -10,6 +10,7 @@
 
 #include "app/usage_error.h"
 #include "app/yaml_config.h"
+#include "grammar/limit_flags.h"
 #include "kernels/backend_factory.h"
 
 namespace phalanx {
@@ -162,6 +163,7 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
                                {"mpi", CommunicatorKind::kMpi}},
                               "how ranks talk; auto is shared memory on one host");
   AddStepTimeout(app, group);
+  AddGrammarLimits(app, options.grammar_limits);
   app.add_option("--engine", options.engine, "the coordinator's Unix socket")->required();
   app.add_option("--log-level", options.log_level, "least severity that is logged")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "critical", "off"}))

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "app/log.h"
+#include "grammar/grammar_spec.h"
 #include "parallel/mpi_factory.h"
 #include "worker/group.h"
 
@@ -15,6 +16,7 @@ namespace phalanx {
 
 struct WorkerOptions {
   GroupOptions group;
+  GrammarLimits grammar_limits;
   int tensor_parallel_size = 0;  // 0: not given
   CommunicatorKind communicator = CommunicatorKind::kAuto;
   std::filesystem::path engine;  // the coordinator's socket

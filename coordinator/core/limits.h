@@ -26,7 +26,7 @@ struct Limits {
   int32_t max_json_depth = 32;
   int32_t max_json_keys = 4096;
   int32_t max_label_bytes = 256;  // request_id, cache_salt
-  GrammarLimits grammar;          // no flag: rank 0, which compiles, has the same
+  GrammarLimits grammar;          // rank 0, which compiles, has flags of the same names
 
   // The connection.
   int32_t max_receive_bytes = 4 << 20;   // one gRPC message
