@@ -1,5 +1,5 @@
 // What a sequence may say, as masks over the vocabulary: JSON, JSON that fits a schema, a regular
-// expression, one of some strings.
+// expression, a grammar in EBNF, one of some strings, free text with tags that hold any of these.
 //
 // A grammar is compiled once for a vocabulary (milliseconds, off the step loop), then matched token
 // by token. Byte-level pushdown automata with masks precomputed for the tokens that do not depend

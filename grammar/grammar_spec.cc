@@ -2,7 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "grammar/ebnf_size.h"
 #include "grammar/expression_size.h"
+#include "grammar/structural_tag_size.h"
 
 namespace phalanx {
 namespace {
@@ -10,20 +12,21 @@ namespace {
 // Nesting of the JSON text itself: subschemas lie in objects and lists of their own.
 constexpr int kJsonLevelsPerSchema = 3;
 
-StatusOr<nlohmann::json> ParseSchema(const std::string& text, int max_depth) {
+// `what` stands in errors for what the text should be.
+StatusOr<nlohmann::json> ParseTree(const std::string& text, int max_depth, std::string_view what) {
   bool too_deep = false;
   const int max_json_depth = kJsonLevelsPerSchema * max_depth;
   const auto check = [&](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
     too_deep = too_deep || depth > max_json_depth;
     return !too_deep;
   };
-  nlohmann::json schema = nlohmann::json::parse(text, check, /*allow_exceptions=*/false);
+  nlohmann::json tree = nlohmann::json::parse(text, check, /*allow_exceptions=*/false);
   if (too_deep) {
     return InvalidArgumentError("is nested deeper than {} subschemas, allowed: up to that",
                                 max_depth);
   }
-  if (schema.is_discarded()) return InvalidArgumentError("is not JSON, allowed: a JSON schema");
-  return schema;
+  if (tree.is_discarded()) return InvalidArgumentError("is not JSON, allowed: {}", what);
+  return tree;
 }
 
 StatusOr<int64_t> CountStates(const GrammarSpec& spec, const GrammarLimits& limits) {
@@ -32,14 +35,22 @@ StatusOr<int64_t> CountStates(const GrammarSpec& spec, const GrammarLimits& limi
       return int64_t{1};
     case GrammarSpec::Kind::kJsonSchema: {
       PHALANX_ASSIGN_OR_RETURN(const nlohmann::json schema,
-                               ParseSchema(spec.source, limits.max_schema_depth));
+                               ParseTree(spec.source, limits.max_schema_depth, "a JSON schema"));
       return SchemaStates(schema, limits.max_schema_depth, limits.max_repetitions);
     }
     case GrammarSpec::Kind::kRegex:
       if (spec.source.empty()) return InvalidArgumentError("is empty, allowed: an expression");
       return ExpressionStates(spec.source, limits.max_schema_depth, limits.max_repetitions);
-    case GrammarSpec::Kind::kStructuralTag:  // its parts were checked before it was made
-      return static_cast<int64_t>(spec.source.size());
+    case GrammarSpec::Kind::kEbnf:
+      if (spec.source.empty()) return InvalidArgumentError("is empty, allowed: a grammar in EBNF");
+      return EbnfStates(spec.source, limits.max_schema_depth, limits.max_repetitions);
+    case GrammarSpec::Kind::kStructuralTag: {
+      // A schema may lie at the bottom of the deepest tag.
+      PHALANX_ASSIGN_OR_RETURN(
+          const nlohmann::json tag,
+          ParseTree(spec.source, 2 * limits.max_schema_depth, "a structural tag"));
+      return StructuralTagStates(tag, limits.max_schema_depth, limits.max_repetitions);
+    }
     case GrammarSpec::Kind::kChoice:
       break;
   }

@@ -18,8 +18,8 @@ struct GrammarSpec {
     kJsonSchema,  // `source` is a JSON schema
     kRegex,       // `source` is a regular expression that the whole text matches
     kChoice,      // the text is one of `choices`
-    // `source` is a structural tag in the library's JSON form: made by the server, never by a
-    // client.
+    kEbnf,        // `source` is a grammar in EBNF, see ebnf_size.h
+    // `source` is a structural tag, see structural_tag_size.h. Its keys differ from each other.
     kStructuralTag,
   };
   Kind kind = Kind::kJsonObject;

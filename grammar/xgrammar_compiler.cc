@@ -105,6 +105,27 @@ xgrammar::CompiledGrammar CompileJson(xgrammar::GrammarCompiler& compiler,
                                     kMaxWhitespace);
 }
 
+// A structural tag whose JSON has no more white space than other JSON, unless it says so itself.
+void BoundWhitespace(nlohmann::ordered_json& format) {
+  if (format.is_array()) {
+    for (nlohmann::ordered_json& element : format) BoundWhitespace(element);
+  }
+  if (!format.is_object()) return;
+  if (format.value("type", "") == "json_schema" && !format.contains("max_whitespace_cnt")) {
+    format["max_whitespace_cnt"] = kMaxWhitespace;
+  }
+  for (const char* key : {"format", "content", "elements", "tags"}) {
+    if (format.contains(key)) BoundWhitespace(format[key]);
+  }
+}
+
+xgrammar::CompiledGrammar CompileTag(xgrammar::GrammarCompiler& compiler,
+                                     const std::string& source) {
+  auto tag = nlohmann::ordered_json::parse(source);  // keeps the order of properties
+  BoundWhitespace(tag);
+  return compiler.CompileStructuralTag(tag.dump());
+}
+
 xgrammar::CompiledGrammar CompileWith(xgrammar::GrammarCompiler& compiler,
                                       const GrammarSpec& spec) {
   switch (spec.kind) {
@@ -114,8 +135,10 @@ xgrammar::CompiledGrammar CompileWith(xgrammar::GrammarCompiler& compiler,
       return CompileJson(compiler, spec.source);
     case GrammarSpec::Kind::kRegex:
       return compiler.CompileRegex(spec.source);
+    case GrammarSpec::Kind::kEbnf:
+      return compiler.CompileGrammar(spec.source);
     case GrammarSpec::Kind::kStructuralTag:
-      return compiler.CompileStructuralTag(spec.source);
+      return CompileTag(compiler, spec.source);
     case GrammarSpec::Kind::kChoice:
       break;
   }
@@ -153,10 +176,13 @@ Outcome CompileGuarded(xgrammar::GrammarCompiler& compiler, const GrammarSpec& s
   }
 }
 
-bool IsJson(const GrammarSpec& spec) {
-  return spec.kind == GrammarSpec::Kind::kJsonObject ||
-         spec.kind == GrammarSpec::Kind::kJsonSchema ||
-         spec.kind == GrammarSpec::Kind::kStructuralTag;
+// A structural tag is text with JSON in it: the text may have what only bounded strings must not.
+bool NeedsJsonVocabulary(const GrammarSpec& spec) {
+  if (spec.kind == GrammarSpec::Kind::kStructuralTag) {
+    return spec.source.find("Length\"") != std::string::npos ||
+           spec.source.find("\"pattern\"") != std::string::npos;
+  }
+  return spec.kind == GrammarSpec::Kind::kJsonObject || spec.kind == GrammarSpec::Kind::kJsonSchema;
 }
 
 xgrammar::TokenizerInfo MakeTokenizer(const GrammarVocabulary& vocabulary) {
@@ -189,7 +215,7 @@ class Compiler final : public GrammarCompiler {
     // Owned by the task, which may outlive this call.
     auto outcome = std::make_shared<Outcome>();
     const Status ran = runner_.Run(
-        [outcome, spec, tokenizer = IsJson(spec) ? json_tokenizer_ : tokenizer_] {
+        [outcome, spec, tokenizer = NeedsJsonVocabulary(spec) ? json_tokenizer_ : tokenizer_] {
           xgrammar::GrammarCompiler compiler(tokenizer, /*max_threads=*/1, /*cache_enabled=*/false);
           *outcome = CompileGuarded(compiler, spec);
         },

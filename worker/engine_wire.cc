@@ -97,6 +97,12 @@ std::optional<GrammarSpec> GrammarFromWire(const internal::ResolvedSampling& sam
     case internal::GRAMMAR_KIND_CHOICE:
       spec.kind = GrammarSpec::Kind::kChoice;
       break;
+    case internal::GRAMMAR_KIND_EBNF:
+      spec.kind = GrammarSpec::Kind::kEbnf;
+      break;
+    case internal::GRAMMAR_KIND_STRUCTURAL_TAG:
+      spec.kind = GrammarSpec::Kind::kStructuralTag;
+      break;
     default:
       spec.kind = GrammarSpec::Kind::kJsonObject;
   }

@@ -2,6 +2,8 @@
 // (worker/grammar_loader.h) and may still refuse it there.
 #pragma once
 
+#include <string>
+
 #include "coordinator/core/limits.h"
 #include "coordinator/core/served_model.h"
 #include "kernels/base/status.h"
@@ -10,9 +12,20 @@
 
 namespace phalanx {
 
-// Does nothing where nothing is wanted. INVALID_ARGUMENT naming
-// "sampling.structured_outputs.CONSTRAINT": malformed or beyond the limits; naming
-// "sampling.ignore_eos": combined with it, since only the end of sequence ends such an answer.
+struct WantedGrammar {
+  GrammarSpec spec;
+  internal::GrammarKind kind = internal::GRAMMAR_KIND_UNSPECIFIED;
+  std::string field;  // of the request, for errors
+};
+
+// INVALID_ARGUMENT naming the wanted field: the spec is malformed or beyond the limits, or the
+// model cannot end a text by itself; naming "sampling.ignore_eos": combined with it, since only the
+// end of sequence ends such an answer.
+Status SetGrammar(WantedGrammar wanted, const v1::SamplingParams& request, const ServedModel& model,
+                  const Limits& limits, internal::ResolvedSampling* out);
+
+// SetGrammar of what "sampling.structured_outputs.CONSTRAINT" wants; does nothing where nothing is
+// wanted.
 Status ResolveStructuredOutput(const v1::SamplingParams& request, const ServedModel& model,
                                const Limits& limits, internal::ResolvedSampling* out);
 

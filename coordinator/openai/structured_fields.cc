@@ -1,7 +1,5 @@
 #include "coordinator/openai/structured_fields.h"
 
-#include "coordinator/openai/unsupported.h"
-
 namespace phalanx::openai {
 namespace {
 
@@ -30,6 +28,24 @@ Status SetRegex(const JsonField& field, std::string_view word, Call* call) {
   PHALANX_ASSIGN_OR_RETURN(v1::StructuredOutputs * out,
                            Claim(field, {"sampling.structured_outputs.regex", word}, call));
   out->set_regex(regex);
+  return OkStatus();
+}
+
+Status SetGrammar(const JsonField& field, std::string_view word, Call* call) {
+  PHALANX_ASSIGN_OR_RETURN(const std::string grammar, field.String());
+  PHALANX_ASSIGN_OR_RETURN(v1::StructuredOutputs * out,
+                           Claim(field, {"sampling.structured_outputs.grammar", word}, call));
+  out->set_grammar(grammar);
+  return OkStatus();
+}
+
+Status SetStructuralTag(const JsonField& field, std::string_view word, Call* call) {
+  const Json& json = field.json();
+  if (!json.is_object() && !json.is_string()) return field.Refuse("a structural tag or its text");
+  PHALANX_ASSIGN_OR_RETURN(
+      v1::StructuredOutputs * out,
+      Claim(field, {"sampling.structured_outputs.structural_tag", word}, call));
+  out->set_structural_tag(json.is_string() ? json.get<std::string>() : json.dump());
   return OkStatus();
 }
 
@@ -78,22 +94,23 @@ Status ReadSchemaFormat(const JsonField& format, Call* call) {
 }
 
 Status ReadResponseFormat(const JsonField& field, Call* call) {
-  constexpr std::string_view kAllowed = "an object with type text, json_object or json_schema";
-  constexpr std::string_view kTypes = "text, json_object or json_schema";
+  constexpr std::string_view kAllowed =
+      "an object with type text, json_object, json_schema or structural_tag";
+  constexpr std::string_view kTypes = "text, json_object, json_schema or structural_tag";
   PHALANX_RETURN_IF_ERROR(field.CheckObject(kAllowed));
   const JsonField type = field.Find("type");
   PHALANX_ASSIGN_OR_RETURN(const std::string name, type.String());
   if (name == "text") return OkStatus();
   if (name == "json_object") return SetJsonObject(field, "response_format", call);
   if (name == "json_schema") return ReadSchemaFormat(field, call);
-  return name == "structural_tag" ? NotYet(type, kTypes) : type.Refuse(kTypes);
+  if (name == "structural_tag") return SetStructuralTag(field, "response_format", call);
+  return type.Refuse(kTypes);
 }
 
 // --------------------------------------------------------------------------- structured_outputs
 
-constexpr std::string_view kConstraints = "one of json, json_object, regex, choice";
-
-Status RefuseKind(const JsonField& field, Call*) { return NotYet(field, kConstraints); }
+constexpr std::string_view kConstraints =
+    "one of json, json_object, regex, choice, grammar, structural_tag";
 
 constexpr FieldRow<Call> kStructuredRows[] = {
     {"json", [](const JsonField& field,
@@ -108,8 +125,12 @@ constexpr FieldRow<Call> kStructuredRows[] = {
                  Call* call) { return SetRegex(field, "structured_outputs.regex", call); }},
     {"choice", [](const JsonField& field,
                   Call* call) { return SetChoice(field, "structured_outputs.choice", call); }},
-    {"grammar", RefuseKind},
-    {"structural_tag", RefuseKind},
+    {"grammar", [](const JsonField& field,
+                   Call* call) { return SetGrammar(field, "structured_outputs.grammar", call); }},
+    {"structural_tag",
+     [](const JsonField& field, Call* call) {
+       return SetStructuralTag(field, "structured_outputs.structural_tag", call);
+     }},
     {"disable_fallback", Accept<Call>},  // there is one library here, and no other to fall back to
     {"disable_any_whitespace", RefuseTrue},
     {"disable_additional_properties", RefuseTrue},
@@ -133,9 +154,7 @@ constexpr FieldRow<Call> kRows[] = {
     {"guided_choice",
      [](const JsonField& field, Call* call) { return SetChoice(field, "guided_choice", call); }},
     {"guided_grammar",
-     [](const JsonField& field, Call*) {
-       return NotYet(field, "guided_json, guided_regex or guided_choice");
-     }},
+     [](const JsonField& field, Call* call) { return SetGrammar(field, "guided_grammar", call); }},
     {"guided_decoding_backend", Accept<Call>},
     {"guided_whitespace_pattern",
      [](const JsonField& field, Call*) { return field.Refuse("nothing: not supported"); }},

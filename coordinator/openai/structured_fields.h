@@ -9,7 +9,6 @@
 
 namespace phalanx::openai {
 
-// UNIMPLEMENTED: the kinds that are not built (grammar, structural_tag).
 std::span<const FieldRow<Call>> StructuredRows();
 
 }  // namespace phalanx::openai

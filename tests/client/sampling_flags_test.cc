@@ -96,7 +96,12 @@ TEST(SamplingFlagsTest, StructuredOutputs) {
   const std::string config = PHALANX_SOURCE_DIR "/launch/demo/model/config.json";
   EXPECT_THAT(Parse({"--json-schema", config}).structured_outputs().json_schema(),
               testing::HasSubstr("Qwen2ForCausalLM"));
+  EXPECT_THAT(Parse({"--grammar", config}).structured_outputs().grammar(),
+              testing::HasSubstr("Qwen2ForCausalLM"));
+  EXPECT_THAT(Parse({"--structural-tag", config}).structured_outputs().structural_tag(),
+              testing::HasSubstr("Qwen2ForCausalLM"));
   EXPECT_THROW(Parse({"--json-schema", "/nowhere"}), CLI::ParseError);
+  EXPECT_THROW(Parse({"--grammar", config, "--json-object"}), CLI::ParseError);
   EXPECT_THROW(Parse({"--regex", "a", "--choice", "b"}), CLI::ParseError);
 }
 
@@ -113,7 +118,11 @@ TEST(SamplingFlagsTest, StructuredOutputsAsJson) {
   EXPECT_EQ(set(R"({"choice":["a","b"]})"), R"(choice { choices: "a" choices: "b" })");
   EXPECT_EQ(set(R"({"regex":5})"), "structured_outputs.regex");
   EXPECT_EQ(set(R"({"choice":[5]})"), "structured_outputs.choice");
-  EXPECT_EQ(set(R"({"grammar":"x"})"), "structured_outputs.grammar");
+  EXPECT_EQ(set(R"({"grammar":"x"})"), R"(grammar: "x")");
+  EXPECT_EQ(set(R"({"structural_tag":{"format":1}})"), R"(structural_tag: "{\"format\":1}")");
+  EXPECT_EQ(set(R"({"grammar":5})"), "structured_outputs.grammar");
+  EXPECT_EQ(set(R"({"structural_tag":5})"), "structured_outputs.structural_tag");
+  EXPECT_EQ(set(R"({"lark":"x"})"), "structured_outputs.lark");
   EXPECT_EQ(set(R"({"regex":"a","choice":["b"]})"), "structured_outputs");
   EXPECT_EQ(set("5"), "structured_outputs");
 }

@@ -122,6 +122,40 @@ class StructuredOutput(unittest.TestCase):
                 self.assertEqual(want["token_ids"], got.result()["token_ids"])
                 self.assertEqual(want["logprobs"], got.result()["logprobs"])
 
+    def test_grammar(self):
+        text = 'root ::= sum "=" number\nsum ::= number ("+" number){1,2}\nnumber ::= [1-9] [0-9]?\n'
+        with tempfile.NamedTemporaryFile("w", suffix=".ebnf") as file:
+            file.write(text)
+            file.flush()
+            for seed in range(3):
+                answer = generate(self.service, *HOT, "--grammar", file.name, "--seed", str(seed))
+                self.assertRegex(answer["text"], r"\A[1-9]\d?(\+[1-9]\d?){1,2}=[1-9]\d?\Z")
+        for fields in ({"guided_grammar": text}, {"structured_outputs": {"grammar": text}}):
+            _, answer = self.post(seed=4, **fields)
+            self.assertRegex(answer["choices"][0]["message"]["content"], r"\A[1-9]\d?(\+[1-9]\d?){1,2}=[1-9]\d?\Z")
+
+    def test_structural_tag(self):
+        pet = {"begin": "<pet>", "end": "</pet>"}
+        formats = {"type": "structural_tag", "format": {
+            "type": "tag", **pet, "content": {"type": "json_schema", "json_schema": SCHEMA}}}
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(formats, file)
+            file.flush()
+            texts = [generate(self.service, *HOT, "--structural-tag", file.name, "--seed", "1")["text"]]
+        for fields in ({"response_format": formats}, {"structured_outputs": {"structural_tag": json.dumps(formats)}}):
+            _, answer = self.post(seed=2, **fields)
+            texts.append(answer["choices"][0]["message"]["content"])
+        for text in texts:
+            self.assertTrue(text.startswith("<pet>") and text.endswith("</pet>"), text)
+            self.expect_pet(text[len("<pet>"):-len("</pet>")])
+        # Free text until a trigger: what follows one fits.
+        older = {"type": "structural_tag", "triggers": ["a"], "structures": [
+            {"begin": "a", "schema": {"enum": [7]}, "end": "!"}]}
+        status, answer = self.post(seed=3, response_format=older, max_tokens=200)
+        self.assertEqual(status, 200, answer)
+        text = answer["choices"][0]["message"]["content"]
+        self.assertTrue(re.fullmatch("([^a]|a7!)*(a7?)?", text, re.DOTALL), text)
+
     def test_refusals_name_the_field(self):
         refused = client("generate", "--server", self.service.address, "--prompt", "x", "--regex", "a(?<!b)")
         self.assertNotEqual(refused.returncode, 0)
@@ -132,6 +166,10 @@ class StructuredOutput(unittest.TestCase):
                 ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"$ref": "#/nowhere"}}}},
                  "response_format.json_schema.schema"),
                 ({"guided_regex": "(" * 40}, "guided_regex"),
+                ({"guided_grammar": "start: \"a\""}, "guided_grammar"),
+                ({"guided_grammar": "root ::= missing"}, "guided_grammar"),
+                ({"structured_outputs": {"structural_tag": '{"format": {"type": "token", "token": 1}}'}},
+                 "structured_outputs.structural_tag"),
                 ({"guided_choice": ["a"], "ignore_eos": True}, "ignore_eos")):
             status, answer = self.post(**fields)
             self.assertEqual(status, 400, answer)

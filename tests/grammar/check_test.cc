@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "grammar/ebnf_size.h"
 #include "grammar/expression_size.h"
 #include "grammar/grammar_spec.h"
 
@@ -34,6 +35,28 @@ TEST(ExpressionStatesTest, RefusesBrokenExpressions) {
   }
 }
 
+StatusOr<int64_t> OfEbnf(std::string_view grammar) { return EbnfStates(grammar, 16, 4096); }
+
+TEST(EbnfStatesTest, WritesRepetitionsOut) {
+  EXPECT_EQ(*OfEbnf("root ::= \"abc\""), 5);  // the rule's name, and the literal with its end
+  EXPECT_EQ(*OfEbnf("root ::= [0-9]{10}"), 11);
+  EXPECT_EQ(*OfEbnf("root ::= ( [a] [b] ) {2, 3} [c]"), 8);
+  EXPECT_EQ(*OfEbnf("root ::= ((a{10}){10}){10}"), 1001);
+  EXPECT_EQ(*OfEbnf("root ::= a{4096}{4096}"), 1 + 4096 * 4096);
+  // What stands in literals, classes and comments is no grammar.
+  EXPECT_EQ(*OfEbnf("root ::= \"({\\\"#\" [({\\]#] # a comment: ({\"[\n"), 8);
+}
+
+TEST(EbnfStatesTest, RefusesBrokenGrammars) {
+  for (const char* broken :
+       {"root ::= (", "root ::= )", "root ::= \"a", "root ::= \"a\n\"", "root ::= [a",
+        "root ::= a{", "root ::= a{4097}", "root ::= a{x}", "root ::= a{-1}",
+        "root ::= ((((((((((((((((((a))))))))))))))))))", "root ::= Regex(\"a{9999}\")",
+        "root ::= Token(5)", "root ::= TagDispatch((\"<a>\", b))", "a[capture=\"]#\"] ::= b"}) {
+    EXPECT_FALSE(OfEbnf(broken).ok()) << broken;
+  }
+}
+
 struct Refusal {
   Kind kind;
   std::string source;
@@ -44,6 +67,9 @@ TEST(CheckGrammarSpecTest, NamesFieldAndReason) {
   const std::string deep_json = std::string(60, '[') + std::string(60, ']');
   std::string deep_schema = R"({"type":"integer"})";
   for (int i = 0; i < 16; ++i) deep_schema = R"({"items":)" + deep_schema + "}";
+  std::string deep_tag = R"({"type":"any_text"})";
+  for (int i = 0; i < 16; ++i) deep_tag = R"({"type":"star","content":)" + deep_tag + "}";
+  deep_tag = R"({"format":)" + deep_tag + "}";
   const Refusal refusals[] = {
       {Kind::kJsonSchema, "{", "is not JSON"},
       {Kind::kJsonSchema, "[]", "neither an object nor a boolean"},
@@ -58,6 +84,37 @@ TEST(CheckGrammarSpecTest, NamesFieldAndReason) {
       {Kind::kRegex, "(a{1000}){1000}", "1000000 states"},
       {Kind::kRegex, std::string(70'000, 'a'), "70000 bytes long"},
       {Kind::kChoice, "", "is empty"},
+      {Kind::kEbnf, "", "is empty"},
+      {Kind::kEbnf, "root ::= ([a]{1000}){1000}", "states"},
+      {Kind::kStructuralTag, "{", "is not JSON"},
+      {Kind::kStructuralTag, "[]", "no object"},
+      {Kind::kStructuralTag, R"({"type":"other","format":{}})", "no object of the type"},
+      {Kind::kStructuralTag, "{}", "has no format"},
+      {Kind::kStructuralTag, R"({"format":{}})", "without type"},
+      {Kind::kStructuralTag, R"({"format":{"type":"token","token":3}})", "not supported"},
+      {Kind::kStructuralTag, R"({"format":{"type":"sequence","elements":[]}})", "not empty"},
+      {Kind::kStructuralTag, R"({"format":{"type":"tag","begin":"<a>","end":"</a>"}})", "content"},
+      {Kind::kStructuralTag,
+       R"({"format":{"type":"tag","begin":{"type":"token"},"end":"","content":{"type":"any_text"}}})",
+       "begin"},
+      {Kind::kStructuralTag, R"({"format":{"type":"json_schema","json_schema":{"maxItems":5000}}})",
+       "maxItems 5000"},
+      {Kind::kStructuralTag,
+       R"({"format":{"type":"json_schema","json_schema":true,"max_whitespace_cnt":5000}})",
+       "max_whitespace_cnt 5000"},
+      {Kind::kStructuralTag,
+       R"({"format":{"type":"json_schema","json_schema":true,"any_order":true}})", "not supported"},
+      {Kind::kStructuralTag, R"({"format":{"type":"any_text","max_chars":9}})", "not supported"},
+      {Kind::kStructuralTag, R"({"format":{"type":"regex","pattern":"("}})", "without its ')'"},
+      {Kind::kStructuralTag, R"({"format":{"type":"grammar","grammar":"root ::= ("}})", "its ')'"},
+      {Kind::kStructuralTag,
+       R"({"format":{"type":"repeat","min":0,"max":5000,"content":{"type":"any_text"}}})",
+       "max 5000"},
+      {Kind::kStructuralTag,
+       R"({"format":{"type":"repeat","min":0,"max":4000,"content":
+           {"type":"regex","pattern":"a{4000}"}}})",
+       "16000000 states"},
+      {Kind::kStructuralTag, deep_tag, "deeper than"},
   };
   for (const Refusal& refusal : refusals) {
     const Status status =

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -143,6 +144,40 @@ TEST_F(MatchingTest, ChoiceIsLiteral) {
   }
 }
 
+TEST_F(MatchingTest, EbnfIsAGrammarWithRules) {
+  const GrammarSpec spec = {.kind = Kind::kEbnf, .source = R"ebnf(
+      root ::= sum "=" number  # nested as deep as one likes
+      sum ::= term ("+" term)*
+      term ::= number | "(" sum ")"
+      number ::= [0-9]{1,3}
+  )ebnf"};
+  EXPECT_TRUE(Takes(spec, "1+2=3"));
+  EXPECT_TRUE(Takes(spec, "(1+(20+300))+4=325"));
+  EXPECT_FALSE(Takes(spec, "1+=3"));
+  EXPECT_FALSE(Takes(spec, "(1+2=3"));
+  EXPECT_FALSE(Takes(spec, "1234=3"));
+}
+
+TEST_F(MatchingTest, FreeTextWithTriggeredTags) {
+  const GrammarSpec spec = {.kind = Kind::kStructuralTag, .source = R"({"type": "structural_tag",
+      "format": {"type": "triggered_tags", "triggers": ["<n>"], "tags": [
+        {"begin": "<n>", "end": "</n>", "content": {"type": "json_schema",
+         "json_schema": {"type": "integer"}}}]}})"};
+  EXPECT_TRUE(Takes(spec, "No tag,\ta tab."));
+  EXPECT_TRUE(Takes(spec, "One <n>12</n> and <n>-3</n>."));
+  EXPECT_FALSE(Takes(spec, "One <n>twelve</n>."));
+}
+
+// Rules that refer to each other are no way to more states than are counted.
+TEST_F(MatchingTest, RulesOfRulesStayWithinTheTime) {
+  std::string grammar = "root ::= r8\nr0 ::= \"a\"\n";
+  for (int i = 1; i <= 8; ++i) grammar += fmt::format("r{} ::= r{}{{100}}\n", i, i - 1);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto compiled = compiler_->Compile({.kind = Kind::kEbnf, .source = grammar}, "grammar");
+  compiler_.reset();  // waits for what goes on
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+}
+
 TEST_F(MatchingTest, StructuralTagHoldsTheTextBetweenItsMarks) {
   const GrammarSpec spec = {.kind = Kind::kStructuralTag, .source = R"({"type": "structural_tag",
       "format": {"type": "tags_with_separator", "separator": "\n", "at_least_one": true, "tags": [
@@ -154,6 +189,9 @@ TEST_F(MatchingTest, StructuralTagHoldsTheTextBetweenItsMarks) {
   EXPECT_TRUE(Takes(spec, call));
   EXPECT_TRUE(Takes(spec, call + "\n" + call));
   EXPECT_FALSE(Takes(spec, "The answer is " + call));
+  const std::string wide = std::string(40, ' ');
+  EXPECT_FALSE(Takes(spec, "<tool_call>\n{\"name\": \"add\", \"arguments\": {" + wide +
+                               "\"a\": 3}}\n</tool_call>"));
   EXPECT_FALSE(Takes(spec, ""));
 }
 
@@ -173,6 +211,11 @@ TEST_F(MatchingTest, RefusesWhatItCannotHold) {
       {R"({"$ref":"#/$defs/missing"})", Kind::kJsonSchema},
       {"a(?<!b)", Kind::kRegex},
       {"*", Kind::kRegex},
+      {"start: \"a\"", Kind::kEbnf},
+      {"a ::= \"a\"", Kind::kEbnf},
+      {"root ::= missing", Kind::kEbnf},
+      {R"({"format":{"type":"tag","begin":"","end":"","content":{"type":"any_text"}}})",
+       Kind::kStructuralTag},
   };
   for (const auto& [source, kind] : refused) {
     const auto grammar = compiler_->Compile({.kind = kind, .source = source}, "response_format");
