@@ -86,6 +86,23 @@ Status SetField(const std::string& key, const Json& value, v1::GenerateRequest& 
   return SetCommonField(key, value, request);
 }
 
+// As OpenAI's, of which "none" is left out: answers hold calls as the model wrote them.
+Status SetToolChoice(const Json& value, v1::ChatRequest& request) {
+  if (value == "auto" || value.is_null()) return OkStatus();
+  if (value == "required") {
+    request.mutable_tool_choice()->set_required(true);
+    return OkStatus();
+  }
+  const Json name = value.is_object() && value.contains("function") && value["function"].is_object()
+                        ? value["function"].value("name", Json())
+                        : Json();
+  if (!name.is_string()) {
+    return WrongField("tool_choice", value, "auto, required or an object that names a function");
+  }
+  request.mutable_tool_choice()->set_function(name.get<std::string>());
+  return OkStatus();
+}
+
 Status SetField(const std::string& key, const Json& value, v1::ChatRequest& request) {
   if (key == "messages" || key == "tools") {
     if (!value.is_array()) return WrongField(key, value, "a list");
@@ -98,12 +115,15 @@ Status SetField(const std::string& key, const Json& value, v1::ChatRequest& requ
     }
     return OkStatus();
   }
-  if (key == "add_generation_prompt" || key == "continue_final_message") {
+  if (key == "add_generation_prompt" || key == "continue_final_message" ||
+      key == "parallel_tool_calls") {
     if (!value.is_boolean()) return WrongField(key, value, "true or false");
     if (key == "add_generation_prompt") request.set_add_generation_prompt(value.get<bool>());
     if (key == "continue_final_message") request.set_continue_final_message(value.get<bool>());
+    if (key == "parallel_tool_calls") request.set_parallel_tool_calls(value.get<bool>());
     return OkStatus();
   }
+  if (key == "tool_choice") return SetToolChoice(value, request);
   return SetCommonField(key, value, request);
 }
 

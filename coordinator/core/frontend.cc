@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <random>
+#include <type_traits>
 #include <utility>
 
 #include "coordinator/core/prompt.h"
 #include "coordinator/core/sampling.h"
+#include "coordinator/core/tool_choice.h"
 
 namespace phalanx {
 namespace {
@@ -35,6 +37,9 @@ StatusOr<std::shared_ptr<Stream>> Frontend::Start(const Request& request,
   PHALANX_RETURN_IF_ERROR(CheckLabels(request.request_id(), request.cache_salt()));
   PHALANX_ASSIGN_OR_RETURN(RequestParams params, ResolveSampling(request.sampling(), model_,
                                                                  limits_, default_max_tokens));
+  if constexpr (std::is_same_v<Request, v1::ChatRequest>) {
+    PHALANX_RETURN_IF_ERROR(ResolveToolChoice(request, model_, limits_, &params.engine));
+  }
   // Also before the work of tokenizing, which a full queue must not have to pay for.
   PHALANX_RETURN_IF_ERROR(
       dispatcher_.CheckAdmission(params.num_choices, /*prompt_tokens=*/0, caller.deadline));

@@ -42,6 +42,14 @@ struct Call {
   std::vector<Renaming> words;  // what the client called fields that have several names
 };
 
+enum class ToolChoice {
+  kUnset,
+  kNone,
+  kAuto,
+  kRequired,  // one call or more
+  kNamed,     // a call of one function
+};
+
 enum class ToolParsing { kOff, kFirstCall, kAllCalls };
 
 struct ChatCall : Call {
@@ -49,7 +57,7 @@ struct ChatCall : Call {
   bool logprobs = false;
   std::optional<int32_t> top_logprobs;
   std::optional<int32_t> max_completion_tokens;
-  std::optional<std::string> tool_choice;
+  ToolChoice tool_choice = ToolChoice::kUnset;
   bool parallel_tool_calls = true;
 
   ToolParsing tool_parsing() const;

@@ -25,6 +25,7 @@ std::span<const int32_t> Span(const google::protobuf::RepeatedField<int32_t>& id
 ChatFormat::ChatFormat(const ChatCall& call, const Limits& limits)
     : options_(call.answer),
       tool_parsing_(call.tool_parsing()),
+      tool_choice_(call.tool_choice),
       logprobs_(call.logprobs),
       limits_(limits),
       stop_(call.sampling.stop()),
@@ -56,6 +57,23 @@ std::string ChatFormat::CallId(int32_t choice, int32_t call) const {
   const std::string name = fmt::format("{}/{}/{}", head_.id, choice, call);
   const uint64_t first = Hash(name, kBasis);
   return fmt::format("call_{:016x}{:08x}", first, static_cast<uint32_t>(Hash(name, first) >> 32));
+}
+
+bool ChatFormat::IsForced() const {
+  return tool_choice_ == ToolChoice::kRequired || tool_choice_ == ToolChoice::kNamed;
+}
+
+// As vLLM, after OpenAI: calls that the client has asked for end with "tool_calls" where it left
+// the function open and the answer is complete, and with "stop" where it named the function.
+void ChatFormat::AppendReason(v1::FinishReason reason, int32_t num_calls, std::string* out) const {
+  const bool is_whole = reason == v1::FINISH_REASON_STOP;
+  const bool says_calls =
+      tool_choice_ != ToolChoice::kNamed && (tool_choice_ != ToolChoice::kRequired || is_whole);
+  if (num_calls > 0 && says_calls) {
+    *out += "\"tool_calls\"";
+  } else {
+    AppendFinishReason(reason, out);
+  }
 }
 
 std::vector<ToolCallEvent> ChatFormat::Parse(const v1::StreamResponse& message, Choice* choice) {
@@ -177,11 +195,7 @@ void ChatFormat::AppendMessage(size_t, const v1::StreamResponse& message, std::s
   if (message.finish_reason() == v1::FINISH_REASON_UNSPECIFIED) return;
   OpenChunk(index, &choice, out);
   *out += "},\"logprobs\":null,\"finish_reason\":";
-  if (choice.num_calls > 0) {
-    *out += "\"tool_calls\"";
-  } else {
-    AppendFinishReason(message.finish_reason(), out);
-  }
+  AppendReason(message.finish_reason(), choice.num_calls, out);
   *out += ",\"stop_reason\":";
   AppendStopReason(message.stop_reason(), stop_, out);
   *out += "}]";
@@ -229,7 +243,7 @@ void ChatFormat::AppendWholeChoice(const v1::Choice& choice, std::string* out) {
   *out += "{\"index\":";
   AppendInt(choice.index(), out);
   *out += ",\"message\":{\"role\":\"assistant\",\"content\":";
-  if (content.empty() && !calls.empty()) {
+  if (content.empty() && !calls.empty() && !IsForced()) {
     *out += "null";
   } else {
     AppendJsonString(content, out);
@@ -241,11 +255,7 @@ void ChatFormat::AppendWholeChoice(const v1::Choice& choice, std::string* out) {
     *out += "null";
   }
   *out += ",\"finish_reason\":";
-  if (calls.empty()) {
-    AppendFinishReason(choice.finish_reason(), out);
-  } else {
-    *out += "\"tool_calls\"";
-  }
+  AppendReason(choice.finish_reason(), state.num_calls, out);
   *out += ",\"stop_reason\":";
   AppendStopReason(choice.stop_reason(), stop_, out);
   if (options_.return_token_ids) {

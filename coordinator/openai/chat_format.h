@@ -44,9 +44,12 @@ class ChatFormat final : public AnswerFormat {
                        Choice* choice, std::string* out);
   std::string CallId(int32_t choice, int32_t call) const;
   void AppendWholeChoice(const v1::Choice& choice, std::string* out);
+  bool IsForced() const;
+  void AppendReason(v1::FinishReason reason, int32_t num_calls, std::string* out) const;
 
   const AnswerOptions options_;
   const ToolParsing tool_parsing_;
+  const ToolChoice tool_choice_;
   const bool logprobs_;
   const Limits limits_;
   const google::protobuf::RepeatedPtrField<std::string> stop_;

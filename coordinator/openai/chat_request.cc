@@ -1,10 +1,11 @@
 #include "coordinator/openai/chat_messages.h"
 #include "coordinator/openai/common_fields.h"
 #include "coordinator/openai/requests.h"
-#include "coordinator/openai/unsupported.h"
 
 namespace phalanx::openai {
 namespace {
+
+constexpr std::string_view kResponseFormat = "response_format";
 
 Status ReadCallMessages(const JsonField& field, ChatCall* call) {
   return ReadMessages(field, *call->unknown, &call->request);
@@ -14,8 +15,29 @@ Status ReadCallTools(const JsonField& field, ChatCall* call) {
   return ReadTools(field, &call->request);
 }
 
-Status ReadChoice(const JsonField& field, ChatCall* call) {
-  PHALANX_ASSIGN_OR_RETURN(call->tool_choice, ReadToolChoice(field));
+Status ReadNamedTool(const JsonField& field, ChatCall* call) {
+  const JsonField type = field.Find("type");
+  if (type.json() != "function") return type.Refuse("function");
+  const JsonField function = field.Find("function");
+  PHALANX_RETURN_IF_ERROR(function.CheckObject("an object with the name of a tool"));
+  PHALANX_ASSIGN_OR_RETURN(const std::string name, function.Find("name").String());
+  call->tool_choice = ToolChoice::kNamed;
+  call->request.mutable_tool_choice()->set_function(name);
+  return OkStatus();
+}
+
+Status ReadToolChoice(const JsonField& field, ChatCall* call) {
+  if (field.json().is_object()) return ReadNamedTool(field, call);
+  if (field.json() == "none") {
+    call->tool_choice = ToolChoice::kNone;
+  } else if (field.json() == "auto") {
+    call->tool_choice = ToolChoice::kAuto;
+  } else if (field.json() == "required") {
+    call->tool_choice = ToolChoice::kRequired;
+    call->request.mutable_tool_choice()->set_required(true);
+  } else {
+    return field.Refuse("none, auto, required or an object that names a function");
+  }
   return OkStatus();
 }
 
@@ -65,7 +87,7 @@ Status RefuseTrue(const JsonField& field, ChatCall*) {
 constexpr FieldRow<ChatCall> kRows[] = {
     {"messages", ReadCallMessages},
     {"tools", ReadCallTools},
-    {"tool_choice", ReadChoice},
+    {"tool_choice", ReadToolChoice},
     {"parallel_tool_calls", ReadParallel},
     {"logprobs", ReadLogprobs},
     {"top_logprobs", ReadTopLogprobs},
@@ -88,15 +110,22 @@ Status CheckLogprobs(const ChatCall& call) {
 }
 
 Status CheckToolChoice(const ChatCall& call) {
-  const bool has_tools = call.request.tools_json_size() > 0;
-  if (has_tools || call.tool_choice != "auto") return OkStatus();
-  return InvalidField("tool_choice", "auto", "none where tools is absent or empty");
+  const bool needs_tools =
+      call.tool_choice != ToolChoice::kUnset && call.tool_choice != ToolChoice::kNone;
+  if (!needs_tools || call.request.tools_json_size() > 0) return OkStatus();
+  return InvalidField("tool_choice", "given", "none where tools is absent or empty");
+}
+
+// A response_format is about content, which an answer of calls alone has none of.
+void DropFormatOfCalls(ChatCall* call) {
+  const bool is_format = !call->words.empty() && call->words.back().to.starts_with(kResponseFormat);
+  if (call->request.has_tool_choice() && is_format) call->sampling.clear_structured_outputs();
 }
 
 }  // namespace
 
 ToolParsing ChatCall::tool_parsing() const {
-  if (request.tools_json().empty() || tool_choice == "none") return ToolParsing::kOff;
+  if (request.tools_json().empty() || tool_choice == ToolChoice::kNone) return ToolParsing::kOff;
   return parallel_tool_calls ? ToolParsing::kAllCalls : ToolParsing::kFirstCall;
 }
 
@@ -110,6 +139,10 @@ StatusOr<ChatCall> ReadChat(const Json& body, const ParseContext& context) {
   PHALANX_RETURN_IF_ERROR(CheckCommon(call));
   PHALANX_RETURN_IF_ERROR(CheckLogprobs(call));
   PHALANX_RETURN_IF_ERROR(CheckToolChoice(call));
+  DropFormatOfCalls(&call);
+  if (call.request.has_tool_choice()) {
+    call.request.set_parallel_tool_calls(call.parallel_tool_calls);
+  }
   if (call.logprobs) call.sampling.set_logprobs(call.top_logprobs.value_or(0));
   if (call.max_completion_tokens) call.sampling.set_max_tokens(*call.max_completion_tokens);
   // vLLM's default: a message that is continued is not followed by the opening of another.

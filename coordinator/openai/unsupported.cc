@@ -47,19 +47,6 @@ constexpr FieldRow<Call> kRows[] = {
 
 }  // namespace
 
-Status NotYet(const JsonField& field, std::string_view allowed) {
-  return UnimplementedError("{}: is {}, which is not supported yet, allowed: {}", field.path(),
-                            Describe(field.json()), allowed)
-      .WithField(field.path());
-}
-
 std::span<const FieldRow<Call>> UnsupportedRows() { return kRows; }
-
-StatusOr<std::string> ReadToolChoice(const JsonField& field) {
-  constexpr std::string_view kAllowed = "none or auto";
-  if (field.json().is_object()) return NotYet(field, kAllowed);
-  if (field.json() == "none" || field.json() == "auto") return field.String();
-  return field.json() == "required" ? NotYet(field, kAllowed) : field.Refuse(kAllowed);
-}
 
 }  // namespace phalanx::openai

@@ -43,6 +43,17 @@ TEST(BatchRequestTest, MessagesWithTools) {
   EXPECT_TRUE(request.has_add_generation_prompt());
 }
 
+TEST(BatchRequestTest, WhichToolIsCalled) {
+  const auto parsed = Parse(R"({"messages": [{"role": "user", "content": "Hi"},],
+      "tools": [{"type": "function"}], "tool_choice": {"type": "function", "function": {"name": "f"}},
+      "parallel_tool_calls": false})");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  const auto& request = std::get<v1::ChatRequest>(*parsed);
+  EXPECT_EQ(request.tool_choice().function(), "f");
+  EXPECT_TRUE(request.has_parallel_tool_calls());
+  EXPECT_FALSE(request.parallel_tool_calls());
+}
+
 TEST(BatchRequestTest, RefusesWithTheFieldsName) {
   const std::pair<const char*, const char*> table[] = {
       {R"({"prompt": "a", "temprature": 1})", "temprature"},
@@ -64,6 +75,9 @@ TEST(BatchRequestTest, RefusesWithTheFieldsName) {
       {R"({"messages": "hi"})", "messages"},
       {R"({"messages": [{"role": 1}]})", "messages.role"},
       {R"({"messages": [{"role": "user", "colour": "red"}]})", "messages.colour"},
+      {R"({"messages": [], "tool_choice": "any"})", "tool_choice"},
+      {R"({"messages": [], "tool_choice": {"type": "function"}})", "tool_choice"},
+      {R"({"messages": [], "parallel_tool_calls": 1})", "parallel_tool_calls"},
   };
   for (const auto& [line, field] : table) {
     const auto parsed = Parse(line);

@@ -156,6 +156,38 @@ class StructuredOutput(unittest.TestCase):
         text = answer["choices"][0]["message"]["content"]
         self.assertTrue(re.fullmatch("([^a]|a7!)*(a7?)?", text, re.DOTALL), text)
 
+    def test_tools_that_must_be_called(self):
+        tools = [{"type": "function", "function": {"name": name, "parameters": {
+            "type": "object", "properties": {"count": {"type": "integer", "minimum": 0, "maximum": 99}},
+            "required": ["count"], "additionalProperties": False}}} for name in ("feed", "walk")]
+        for seed in range(3):
+            for choice, names, reason in (
+                    ("required", ("feed", "walk"), "tool_calls"),
+                    ({"type": "function", "function": {"name": "walk"}}, ("walk",), "stop")):
+                status, answer = self.post(seed=seed, tools=tools, tool_choice=choice, parallel_tool_calls=False)
+                self.assertEqual(status, 200, answer)
+                self.assertEqual(answer["choices"][0]["finish_reason"], reason)
+                message = answer["choices"][0]["message"]
+                self.assertEqual(message["content"], "")
+                self.assertEqual(len(message["tool_calls"]), 1, answer)
+                function = message["tool_calls"][0]["function"]
+                self.assertIn(function["name"], names)
+                arguments = json.loads(function["arguments"])
+                self.assertEqual(list(arguments), ["count"])
+                self.assertIn(arguments["count"], range(100))
+            _, answer = self.post(seed=seed, tools=tools, tool_choice="required", max_tokens=400)
+            self.assertGreaterEqual(len(answer["choices"][0]["message"]["tool_calls"]), 1, answer)
+        # The same over gRPC, where the text is the calls.
+        line = {"id": 1, "messages": [{"role": "user", "content": "Hi"}], "tools": tools, "max_tokens": 400,
+                "tool_choice": {"type": "function", "function": {"name": "feed"}}}
+        done = client("batch", "--server", self.service.address, "--input", "-", "--output", "-",
+                      stdin=json.dumps(line) + "\n")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        text = json.loads(done.stdout)["text"]
+        call = re.fullmatch(r'<tool_call>\n\{"name": "feed", "arguments": (.*)\}\n</tool_call>', text, re.DOTALL)
+        self.assertTrue(call, text)
+        self.assertIn(json.loads(call[1])["count"], range(100))
+
     def test_refusals_name_the_field(self):
         refused = client("generate", "--server", self.service.address, "--prompt", "x", "--regex", "a(?<!b)")
         self.assertNotEqual(refused.returncode, 0)
@@ -170,6 +202,9 @@ class StructuredOutput(unittest.TestCase):
                 ({"guided_grammar": "root ::= missing"}, "guided_grammar"),
                 ({"structured_outputs": {"structural_tag": '{"format": {"type": "token", "token": 1}}'}},
                  "structured_outputs.structural_tag"),
+                ({"tool_choice": "required"}, "tool_choice"),
+                ({"tools": [{"type": "function", "function": {"name": "f"}}],
+                  "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice"),
                 ({"guided_choice": ["a"], "ignore_eos": True}, "ignore_eos")):
             status, answer = self.post(**fields)
             self.assertEqual(status, 400, answer)

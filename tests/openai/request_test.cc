@@ -151,6 +151,26 @@ TEST_F(RequestTest, ChatFields) {
   }
 }
 
+TEST_F(RequestTest, ToolChoice) {
+  const std::string base =
+      R"({"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f"}}])";
+  EXPECT_FALSE(Chat(With(base, R"("tool_choice":"auto")"))->request.has_tool_choice());
+  const auto required = Chat(With(base, R"("tool_choice":"required")"));
+  EXPECT_TRUE(required->request.tool_choice().required());
+  EXPECT_TRUE(required->request.parallel_tool_calls());
+  EXPECT_EQ(required->tool_parsing(), ToolParsing::kAllCalls);
+  const auto named = Chat(With(
+      base,
+      R"("tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false)"));
+  EXPECT_EQ(named->request.tool_choice().function(), "f");
+  EXPECT_TRUE(named->request.has_parallel_tool_calls());
+  EXPECT_FALSE(named->request.parallel_tool_calls());
+  // The content that a format is about is not there.
+  const auto formatted =
+      Chat(With(base, R"("tool_choice":"required","response_format":{"type":"json_object"})"));
+  EXPECT_FALSE(formatted->request.sampling().has_structured_outputs());
+}
+
 TEST_F(RequestTest, ToolParsing) {
   const std::string base =
       R"({"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f"}}])";

@@ -268,6 +268,36 @@ TEST_F(WholeAnswerTest, ToolCalls) {
   EXPECT_EQ(choice["finish_reason"], "stop");
 }
 
+// OpenAI's finish reasons: "stop" where the client named the function.
+TEST_F(WholeAnswerTest, CallsThatWereAskedFor) {
+  const std::string base =
+      R"({"messages":[{"role":"user","content":"w?"}],"tools":[{"type":"function","function":{"name":"f"}}],)";
+  const std::string call = "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
+  const auto ask = [&](const std::string& choice, const std::string& text,
+                       internal::EngineFinish finish) {
+    const auto exchange =
+        api_.Post("/v1/chat/completions", base + "\"tool_choice\":" + choice + "}");
+    const internal::Submit submit = api_.PopSubmit();
+    EXPECT_EQ(submit.sampling().grammar().kind(), internal::GRAMMAR_KIND_STRUCTURAL_TAG);
+    api_.Answer(submit, text, finish);
+    return Body(*exchange)["choices"][0];
+  };
+  const std::string named = R"({"type":"function","function":{"name":"f"}})";
+  json choice = ask("\"required\"", call + "\n" + call, internal::ENGINE_FINISH_EOS);
+  EXPECT_EQ(choice["finish_reason"], "tool_calls");
+  EXPECT_EQ(choice["message"]["content"], "");
+  EXPECT_EQ(choice["message"]["tool_calls"].size(), 2U);
+
+  choice = ask("\"required\"", call + "\n<tool_call>", internal::ENGINE_FINISH_LENGTH);
+  EXPECT_EQ(choice["finish_reason"], "length");
+  EXPECT_EQ(choice["message"]["tool_calls"].size(), 1U);
+
+  choice = ask(named, call, internal::ENGINE_FINISH_EOS);
+  EXPECT_EQ(choice["finish_reason"], "stop");
+  EXPECT_EQ(choice["message"]["content"], "");
+  EXPECT_EQ(choice["message"]["tool_calls"][0]["function"]["name"], "f");
+}
+
 TEST_F(WholeAnswerTest, LargeAnswersAreWhole) {
   const auto exchange =
       api_.Post("/v1/completions", R"({"prompt":"a","max_tokens":250,"logprobs":20})");
