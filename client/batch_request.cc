@@ -46,11 +46,17 @@ Status SetMessage(const Json& json, v1::ChatMessage& message) {
       PHALANX_RETURN_IF_ERROR(SetString(field, value, *message.mutable_content()));
     } else if (key == "tool_call_id") {
       PHALANX_RETURN_IF_ERROR(SetString(field, value, *message.mutable_tool_call_id()));
+    } else if (key == "name") {
+      PHALANX_RETURN_IF_ERROR(SetString(field, value, *message.mutable_name()));
+    } else if (key == "reasoning_content") {
+      if (value.is_null()) continue;
+      PHALANX_RETURN_IF_ERROR(SetString(field, value, *message.mutable_reasoning_content()));
     } else if (key == "tool_calls" && value.is_array()) {
       for (const Json& call : value)
         PHALANX_RETURN_IF_ERROR(SetToolCall(call, *message.add_tool_calls()));
-    } else if (key != "name" && !value.is_null()) {
-      return WrongField(field, value, "role, content, tool_calls, tool_call_id");
+    } else if (!value.is_null()) {
+      return WrongField(field, value,
+                        "role, content, tool_calls, tool_call_id, name, reasoning_content");
     }
   }
   return OkStatus();
@@ -124,6 +130,11 @@ Status SetField(const std::string& key, const Json& value, v1::ChatRequest& requ
     return OkStatus();
   }
   if (key == "tool_choice") return SetToolChoice(value, request);
+  if (key == "chat_template_kwargs") {
+    if (!value.is_object()) return WrongField(key, value, "an object");
+    request.set_chat_template_kwargs_json(value.dump());
+    return OkStatus();
+  }
   return SetCommonField(key, value, request);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 
 #include "coordinator/core/json_check.h"
 #include "coordinator/core/printable.h"
@@ -51,6 +52,8 @@ StatusOr<ChatMessage> BuildMessage(const std::string& field, const v1::ChatMessa
   ChatMessage out;
   out.role = message.role();
   out.tool_call_id = message.tool_call_id();
+  out.name = message.name();
+  if (message.has_reasoning_content()) out.reasoning_content = message.reasoning_content();
   if (!message.content().empty() || message.tool_calls().empty()) out.content = message.content();
   if (message.tool_calls_size() > limits.max_tools) {
     return InvalidField(field + ".tool_calls", fmt::format("{} entries", message.tool_calls_size()),
@@ -75,13 +78,28 @@ StatusOr<ChatMessage> BuildMessage(const std::string& field, const v1::ChatMessa
 size_t TextBytes(const v1::ChatRequest& request) {
   size_t bytes = 0;
   for (const v1::ChatMessage& message : request.messages()) {
-    bytes += message.content().size() + message.tool_call_id().size();
+    bytes += message.content().size() + message.tool_call_id().size() + message.name().size() +
+             message.reasoning_content().size();
     for (const v1::ToolCall& call : message.tool_calls()) {
       bytes += call.id().size() + call.name().size() + call.arguments_json().size();
     }
   }
   for (const std::string& tool : request.tools_json()) bytes += tool.size();
-  return bytes;
+  return bytes + request.chat_template_kwargs_json().size();
+}
+
+// Variables of the template's own. What the request has fields for goes there.
+Status CheckTemplateVariables(const std::string& text, const Limits& limits) {
+  constexpr std::string_view kField = "chat_template_kwargs_json";
+  PHALANX_RETURN_IF_ERROR(CheckJsonObject(kField, text, limits));
+  const nlohmann::json variables = nlohmann::json::parse(text);
+  for (const char* name : {"messages", "tools", "add_generation_prompt", "continue_final_message",
+                           "chat_template", "tokenize"}) {
+    if (variables.contains(name)) {
+      return InvalidField(kField, fmt::format("with {}", name), "other variables of the template");
+    }
+  }
+  return OkStatus();
 }
 
 std::string_view Strip(std::string_view text) {
@@ -135,6 +153,10 @@ StatusOr<std::string> RenderChat(const v1::ChatRequest& request, const ServedMod
     PHALANX_RETURN_IF_ERROR(
         CheckJsonObject(fmt::format("tools_json[{}]", i), request.tools_json(i), limits));
     chat.tools.push_back(request.tools_json(i));
+  }
+  if (!request.chat_template_kwargs_json().empty()) {
+    PHALANX_RETURN_IF_ERROR(CheckTemplateVariables(request.chat_template_kwargs_json(), limits));
+    chat.variables = request.chat_template_kwargs_json();
   }
   const bool adds =
       !continues && (!request.has_add_generation_prompt() || request.add_generation_prompt());

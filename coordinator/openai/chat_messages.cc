@@ -76,6 +76,18 @@ Status ReadToolCallId(const JsonField& field, MessageTarget* target) {
   return OkStatus();
 }
 
+Status ReadName(const JsonField& field, MessageTarget* target) {
+  PHALANX_ASSIGN_OR_RETURN(*target->message->mutable_name(), field.String());
+  return OkStatus();
+}
+
+// Answers carry it by either name, and clients send them back.
+Status ReadReasoning(const JsonField& field, MessageTarget* target) {
+  PHALANX_ASSIGN_OR_RETURN(const std::string text, field.String());
+  target->message->set_reasoning_content(text);
+  return OkStatus();
+}
+
 Status RefuseAny(const JsonField& field, MessageTarget*) {
   return field.Refuse("nothing: not supported");
 }
@@ -87,12 +99,12 @@ constexpr FieldRow<MessageTarget> kMessageRows[] = {
     {"tool_call_id", ReadToolCallId},
     {"function_call", RefuseAny},
     {"audio", RefuseAny},
+    {"name", ReadName},
+    {"reasoning", ReadReasoning},
+    {"reasoning_content", ReadReasoning},
     // What an answer carries and clients send back; templates of these models show none of it.
-    {"name", Accept<MessageTarget>},
     {"refusal", Accept<MessageTarget>},
     {"annotations", Accept<MessageTarget>},
-    {"reasoning", Accept<MessageTarget>},
-    {"reasoning_content", Accept<MessageTarget>},
 };
 
 }  // namespace
@@ -111,6 +123,12 @@ Status ReadMessages(const JsonField& field, UnknownFields& unknown, v1::ChatRequ
       return content.Refuse("a string or a list of text parts");
     }
   }
+  return OkStatus();
+}
+
+Status ReadTemplateVariables(const JsonField& field, v1::ChatRequest* request) {
+  PHALANX_RETURN_IF_ERROR(field.CheckObject("an object"));
+  if (!field.json().empty()) request->set_chat_template_kwargs_json(field.json().dump());
   return OkStatus();
 }
 

@@ -12,6 +12,9 @@ namespace phalanx::openai {
 // refused by name.
 Status ReadMessages(const JsonField& field, UnknownFields& unknown, v1::ChatRequest* request);
 
+// chat_template_kwargs: more variables for the template.
+Status ReadTemplateVariables(const JsonField& field, v1::ChatRequest* request);
+
 // Each tool goes on as the client wrote it: its text is shown to the model.
 Status ReadTools(const JsonField& field, v1::ChatRequest* request);
 

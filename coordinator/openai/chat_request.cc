@@ -73,10 +73,8 @@ Status ReadContinueFinalMessage(const JsonField& field, ChatCall* call) {
   return OkStatus();
 }
 
-// Templates that take variables beyond the messages are the template's to know.
-Status ReadTemplateVariables(const JsonField& field, ChatCall*) {
-  PHALANX_RETURN_IF_ERROR(field.CheckObject("an object"));
-  return field.json().empty() ? OkStatus() : field.Refuse("an empty object: not supported yet");
+Status ReadCallVariables(const JsonField& field, ChatCall* call) {
+  return ReadTemplateVariables(field, &call->request);
 }
 
 Status RefuseTrue(const JsonField& field, ChatCall*) {
@@ -94,7 +92,7 @@ constexpr FieldRow<ChatCall> kRows[] = {
     {"max_completion_tokens", ReadMaxCompletionTokens},
     {"add_generation_prompt", ReadAddGenerationPrompt},
     {"continue_final_message", ReadContinueFinalMessage},
-    {"chat_template_kwargs", ReadTemplateVariables},
+    {"chat_template_kwargs", ReadCallVariables},
     {"add_special_tokens", RefuseTrue},
     {"echo", RefuseTrue},
     // Known, without effect here.

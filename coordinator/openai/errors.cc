@@ -39,6 +39,7 @@ constexpr Renaming kRenamings[] = {
     {"prompt.text", "prompt"},
     {"prompt.token_ids", "prompt"},
     {"tools_json", "tools"},
+    {"chat_template_kwargs_json", "chat_template_kwargs"},
 };
 
 std::string RenamedField(std::string field, std::span<const Renaming> own) {

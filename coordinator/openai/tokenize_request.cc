@@ -36,6 +36,10 @@ constexpr FieldRow<TokenizeTarget> kTokenizeRows[] = {
      }},
     {"tools", [](const JsonField& field,
                  TokenizeTarget* target) { return ReadTools(field, &target->chat); }},
+    {"chat_template_kwargs",
+     [](const JsonField& field, TokenizeTarget* target) {
+       return ReadTemplateVariables(field, &target->chat);
+     }},
     {"add_generation_prompt", ReadChatFlag<&v1::ChatRequest::set_add_generation_prompt>},
     {"continue_final_message", ReadChatFlag<&v1::ChatRequest::set_continue_final_message>},
     {"add_special_tokens",

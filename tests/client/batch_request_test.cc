@@ -43,15 +43,19 @@ TEST(BatchRequestTest, MessagesWithTools) {
   EXPECT_TRUE(request.has_add_generation_prompt());
 }
 
-TEST(BatchRequestTest, WhichToolIsCalled) {
-  const auto parsed = Parse(R"({"messages": [{"role": "user", "content": "Hi"},],
+TEST(BatchRequestTest, WhatTheTemplateShowsAndWhichToolIsCalled) {
+  const auto parsed = Parse(R"({"messages": [{"role": "user", "content": "Hi", "name": "ann"},
+      {"role": "assistant", "content": "a", "reasoning_content": "b"}],
       "tools": [{"type": "function"}], "tool_choice": {"type": "function", "function": {"name": "f"}},
-      "parallel_tool_calls": false})");
+      "parallel_tool_calls": false, "chat_template_kwargs": {"x": 1}})");
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   const auto& request = std::get<v1::ChatRequest>(*parsed);
+  EXPECT_EQ(request.messages(0).name(), "ann");
+  EXPECT_EQ(request.messages(1).reasoning_content(), "b");
   EXPECT_EQ(request.tool_choice().function(), "f");
   EXPECT_TRUE(request.has_parallel_tool_calls());
   EXPECT_FALSE(request.parallel_tool_calls());
+  EXPECT_EQ(request.chat_template_kwargs_json(), R"({"x":1})");
 }
 
 TEST(BatchRequestTest, RefusesWithTheFieldsName) {
@@ -78,6 +82,7 @@ TEST(BatchRequestTest, RefusesWithTheFieldsName) {
       {R"({"messages": [], "tool_choice": "any"})", "tool_choice"},
       {R"({"messages": [], "tool_choice": {"type": "function"}})", "tool_choice"},
       {R"({"messages": [], "parallel_tool_calls": 1})", "parallel_tool_calls"},
+      {R"({"messages": [], "chat_template_kwargs": []})", "chat_template_kwargs"},
   };
   for (const auto& [line, field] : table) {
     const auto parsed = Parse(line);

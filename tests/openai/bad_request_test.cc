@@ -220,7 +220,7 @@ TEST_F(BadRequestApiTest, FieldsOfChat) {
       {R"("continue_final_message":1)", "continue_final_message"},
       {R"("continue_final_message":true,"add_generation_prompt":true)", "continue_final_message"},
       {R"("chat_template_kwargs":5)", "chat_template_kwargs"},
-      {R"("chat_template_kwargs":{"enable_thinking":false})", "chat_template_kwargs"},
+      {R"("chat_template_kwargs":{"tools":[]})", "chat_template_kwargs"},
       {R"("chat_template":"{{ x }}")", "chat_template"},
       {R"("documents":[{"text":"x"}])", "documents"},
       {R"("echo":true)", "echo"},
@@ -314,6 +314,8 @@ TEST_F(BadRequestApiTest, Messages) {
       {R"([{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{"}}]}])",
        "messages[0].tool_calls[0].function.arguments"},
       {R"([{"role":"tool","content":"x","tool_call_id":5}])", "messages[0].tool_call_id"},
+      {R"([{"role":"user","content":"x","name":5}])", "messages[0].name"},
+      {R"([{"role":"assistant","content":"x","reasoning":[]}])", "messages[0].reasoning"},
   };
   for (const Row& row : rows) {
     Expect("/v1/chat/completions", R"({"messages":)" + row.fields + "}", row.param, row.status);

@@ -114,7 +114,11 @@ TEST_F(RequestTest, ChatFields) {
       {R"("messages":[{"role":"developer","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}])",
        R"(messages { role: "system" content: "a\nb" })"},
       {R"("messages":[{"role":"user","content":["a",{"type":"input_text","text":"b"}],"name":"x"}])",
-       R"(messages { role: "user" content: "a\nb" })"},
+       R"(messages { role: "user" content: "a\nb" name: "x" })"},
+      {R"("messages":[{"role":"assistant","content":"a","reasoning_content":"b"}])",
+       R"(messages { role: "assistant" content: "a" reasoning_content: "b" })"},
+      {R"("messages":[{"role":"assistant","content":"a","reasoning":"b"}])",
+       R"(messages { role: "assistant" content: "a" reasoning_content: "b" })"},
       {R"("messages":[{"role":"user","content":[]}])", R"(messages { role: "user" content: "" })"},
       {R"("messages":[{"role":"assistant","content":null,"refusal":null,"tool_calls":
           [{"id":"c","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"}},
@@ -142,6 +146,8 @@ TEST_F(RequestTest, ChatFields) {
       {R"("tools":[{"type":"function","function":{"parameters":{"z":1,"a":2},"name":"f"}}])",
        R"(tools_json: "{\"type\":\"function\",\"function\":{\"parameters\":{\"z\":1,\"a\":2},\"name\":\"f\"}}" sampling {})"},
       {R"("tools":[],"tool_choice":"none","chat_template_kwargs":{},"echo":false)", "sampling {}"},
+      {R"("chat_template_kwargs":{"z":1,"a":true})",
+       R"(chat_template_kwargs_json: "{\"z\":1,\"a\":true}" sampling {})"},
   };
   for (const Row& row : more) {
     const auto call = Chat(With(R"({"messages":[{"role":"user","content":"hi"}])", row.fields));
