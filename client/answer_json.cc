@@ -40,11 +40,14 @@ Json FinishReasonJson(v1::FinishReason reason) {
 }
 
 Json ChoiceJson(const v1::Choice& choice) {
-  return {{"text", choice.text()},
-          {"token_ids", std::vector<int32_t>(choice.token_ids().begin(), choice.token_ids().end())},
-          {"logprobs", choice.logprobs().empty() ? Json() : LogprobsJson(choice.logprobs())},
-          {"finish_reason", FinishReasonJson(choice.finish_reason())},
-          {"stop_reason", choice.stop_reason().empty() ? Json() : Json(choice.stop_reason())}};
+  Json json = {
+      {"text", choice.text()},
+      {"token_ids", std::vector<int32_t>(choice.token_ids().begin(), choice.token_ids().end())},
+      {"logprobs", choice.logprobs().empty() ? Json() : LogprobsJson(choice.logprobs())},
+      {"finish_reason", FinishReasonJson(choice.finish_reason())},
+      {"stop_reason", choice.stop_reason().empty() ? Json() : Json(choice.stop_reason())}};
+  if (!choice.reasoning_content().empty()) json["reasoning_content"] = choice.reasoning_content();
+  return json;
 }
 
 }  // namespace

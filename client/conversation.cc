@@ -46,9 +46,12 @@ StatusOr<Conversation::Ending> Conversation::Ask(const std::string& question) {
   bool printed = false;
   const auto open = [&] { return stub_->ChatStream(&context, request_); };
   const StreamedAnswer answer = ReadStream(open, [&](const v1::StreamResponse& delta) {
-    if (options_.json || delta.index() != 0 || delta.text_delta().empty()) return;
+    if (options_.json || delta.index() != 0) return;
+    if (!delta.reasoning_delta().empty()) {
+      PrintNow(Coloured(delta.reasoning_delta(), Colour::kDim, stdout));
+    }
     PrintNow(delta.text_delta());
-    printed = true;
+    printed = printed || !delta.text_delta().empty() || !delta.reasoning_delta().empty();
   });
   interrupt_.SetCall(nullptr);
 

@@ -22,6 +22,7 @@ void Append(const v1::StreamResponse& delta, v1::GenerateResponse& response) {
   if (!delta.id().empty()) response.set_id(delta.id());
   if (!delta.request_id().empty()) response.set_request_id(delta.request_id());
   v1::Choice& choice = ChoiceAt(response, delta.index());
+  choice.mutable_reasoning_content()->append(delta.reasoning_delta());
   choice.mutable_text()->append(delta.text_delta());
   choice.mutable_token_ids()->MergeFrom(delta.token_ids());
   choice.mutable_logprobs()->MergeFrom(delta.logprobs());

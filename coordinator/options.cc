@@ -114,6 +114,9 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
   app.add_option("--tool-call-parser", "how answers spell tool calls")
       ->check(CLI::IsMember({"hermes"}))
       ->default_str("hermes");
+  app.add_option("--reasoning-parser", options.model.reasoning_parser,
+                 "how answers of chats spell thinking, which is then reported apart")
+      ->check(CLI::IsMember({"deepseek_r1"}));
   app.add_option("--host", options.server.host, "address to listen on")->capture_default_str();
   app.add_option("--grpc-port", options.server.port, "TCP port for gRPC; 0: a free one")
       ->check(CLI::Range(0, 65535))

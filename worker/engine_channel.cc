@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "grammar/start_after.h"
 #include "worker/engine_stream.h"
 #include "worker/engine_wire.h"
 
@@ -102,7 +103,11 @@ class ServiceLoop {
     const uint64_t id = submit.request();
     PHALANX_RETURN_IF_ERROR(
         grammars_.Load(id, *std::move(grammar), submit.sampling().grammar().field()));
-    held_[id] = FromWire(std::move(submit));
+    std::optional<int32_t> start_after;
+    if (submit.sampling().grammar().has_start_after()) {
+      start_after = submit.sampling().grammar().start_after();
+    }
+    held_[id] = {FromWire(std::move(submit)), start_after};
     return OkStatus();
   }
 
@@ -112,8 +117,12 @@ class ServiceLoop {
     if (held.empty()) return;
     Status status = loaded.grammar.status();
     if (status.ok()) {
-      held.mapped().grammar = *std::move(loaded.grammar);
-      status = engine_.Submit(std::move(held.mapped()));
+      EngineRequest& request = held.mapped().request;
+      request.grammar = *std::move(loaded.grammar);
+      if (const auto token = held.mapped().grammar_start_after) {
+        request.grammar = StartAfter(*token, std::move(request.grammar));
+      }
+      status = engine_.Submit(std::move(request));
     }
     if (!status.ok()) *outputs.add_outputs() = ErrorOutput(loaded.request, status);
   }
@@ -176,7 +185,11 @@ class ServiceLoop {
   bool engine_failed_ = false;
   Clock::time_point last_pulse_ = Clock::now();
   Clock::time_point last_stats_{};
-  std::unordered_map<uint64_t, EngineRequest> held_;  // until their grammars are there
+  struct Held {
+    EngineRequest request;
+    std::optional<int32_t> grammar_start_after;  // a token; none: the whole output fits
+  };
+  std::unordered_map<uint64_t, Held> held_;  // until their grammars are there
   GrammarLoader grammars_;
 };
 

@@ -72,6 +72,7 @@ ChoiceOutput::ChoiceOutput(int32_t index, const Tokenizer* tokenizer, const Requ
   if (tokenizer != nullptr) {
     detokenizer_.emplace(*tokenizer, DecodeOptions{.special_tokens = params.special_tokens});
   }
+  if (params.reasoning == Reasoning::kApart) splitter_.emplace();
   pending_.set_index(index);
 }
 
@@ -80,6 +81,23 @@ std::string ChoiceOutput::TextOf(int32_t id) {
   if (!detokenizer_ || !tokenizer_->IsKnown(id)) return {};
   StatusOr<std::string> text = detokenizer_->Append(id);
   return text.ok() ? *std::move(text) : std::string();
+}
+
+void ChoiceOutput::AppendText(std::string_view text) {
+  if (!splitter_) {
+    pending_.mutable_text_delta()->append(text);
+    return;
+  }
+  const ReasoningSplitter::Pieces pieces = splitter_->Append(text);
+  pending_.mutable_reasoning_delta()->append(pieces.reasoning);
+  pending_.mutable_text_delta()->append(pieces.content);
+}
+
+void ChoiceOutput::FlushReasoning() {
+  if (!splitter_) return;
+  const ReasoningSplitter::Pieces pieces = splitter_->Finish();
+  pending_.mutable_reasoning_delta()->append(pieces.reasoning);
+  pending_.mutable_text_delta()->append(pieces.content);
 }
 
 // The token that ends a sequence is counted and reported, but its text is no part of the answer
@@ -102,17 +120,17 @@ bool ChoiceOutput::AppendToken(const internal::TokenInfo& token, std::string_vie
     pending_bytes_ += kBytesPerLogprob * (1 + static_cast<size_t>(token.top_size()));
   }
   if (!matcher_) {
-    pending_.mutable_text_delta()->append(text);
+    AppendText(text);
     return false;
   }
   // No stop string may end within the first min_tokens tokens; one that begins there and ends later
   // counts (vLLM's rule).
   if (emitted_ids_.size() <= static_cast<size_t>(min_tokens_)) {
-    pending_.mutable_text_delta()->append(matcher_->Pass(text));
+    AppendText(matcher_->Pass(text));
     return false;
   }
   const StopMatcher::Output matched = matcher_->Append(text);
-  pending_.mutable_text_delta()->append(matched.text);
+  AppendText(matched.text);
   if (!matched.stop_index) return false;
   pending_.set_stop_reason(stop_[*matched.stop_index]);
   return true;
@@ -132,6 +150,7 @@ StatusOr<ChoiceOutput::Progress> ChoiceOutput::Accept(const internal::RequestOut
     const internal::TokenInfo& token = output.tokens(position);
     const bool silent = IsFinalStopToken(output, position);
     if (AppendToken(token, silent ? std::string() : TextOf(token.token_id()))) {
+      FlushReasoning();
       ended_ = true;
       finish_reason_ = v1::FINISH_REASON_STOP;
       pending_.set_finish_reason(finish_reason_);
@@ -151,10 +170,11 @@ StatusOr<ChoiceOutput::Progress> ChoiceOutput::Accept(const internal::RequestOut
 void ChoiceOutput::FlushText() {
   std::string text = detokenizer_ ? detokenizer_->Flush() : std::string();
   if (matcher_) {
-    pending_.mutable_text_delta()->append(matcher_->Pass(text));
+    AppendText(matcher_->Pass(text));
     text = matcher_->Flush();
   }
-  pending_.mutable_text_delta()->append(text);
+  AppendText(text);
+  FlushReasoning();
 }
 
 void ChoiceOutput::Finish(v1::FinishReason reason) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/core/reasoning_splitter.h"
 #include "coordinator/core/sampling.h"
 #include "kernels/base/status.h"
 #include "phalanx/internal/engine.pb.h"
@@ -57,12 +58,15 @@ class ChoiceOutput {
                std::optional<StopMatcher> matcher);
   bool AppendToken(const internal::TokenInfo& token, std::string_view text);
   std::string TextOf(int32_t id);
+  void AppendText(std::string_view text);
+  void FlushReasoning();
   bool IsFinalStopToken(const internal::RequestOutput& output, int32_t position) const;
   void FlushText();
 
   const Tokenizer* tokenizer_;
   std::optional<IncrementalDetokenizer> detokenizer_;
-  std::optional<StopMatcher> matcher_;  // none: no stop strings
+  std::optional<StopMatcher> matcher_;         // none: no stop strings
+  std::optional<ReasoningSplitter> splitter_;  // none: thinking is text
   std::vector<std::string> stop_;
   std::vector<int32_t> eos_token_ids_;
   StopText stop_text_;

@@ -12,6 +12,7 @@ void AddMessage(v1::StreamResponse* message, v1::GenerateResponse* response) {
     response->add_choices()->set_index(response->choices_size() - 1);
   }
   v1::Choice* choice = response->mutable_choices(message->index());
+  choice->mutable_reasoning_content()->append(message->reasoning_delta());
   choice->mutable_text()->append(message->text_delta());
   choice->mutable_token_ids()->MergeFrom(message->token_ids());
   choice->mutable_logprobs()->MergeFrom(message->logprobs());

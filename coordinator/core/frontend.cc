@@ -19,6 +19,24 @@ std::string DrawIdPrefix() {
   return fmt::format("req-{:08x}", device());
 }
 
+// Whether the prompt, as vLLM judges it, leaves the model no thinking to do.
+bool EndsReasoning(const std::vector<int32_t>& prompt_ids, const ReasoningTokens& tokens) {
+  const auto last = std::find_if(prompt_ids.rbegin(), prompt_ids.rend(), [&](int32_t id) {
+    return id == tokens.begin || id == tokens.end;
+  });
+  return last != prompt_ids.rend() && *last == tokens.end;
+}
+
+// The answer's thinking is reported apart, and its grammar holds for what follows.
+void SetReasoning(const std::vector<int32_t>& prompt_ids,
+                  const std::optional<ReasoningTokens>& tokens, RequestParams* params) {
+  if (!tokens || EndsReasoning(prompt_ids, *tokens)) return;
+  params->reasoning = Reasoning::kApart;
+  if (params->engine.has_grammar()) {
+    params->engine.mutable_grammar()->set_start_after(tokens->end);
+  }
+}
+
 }  // namespace
 
 Frontend::Frontend(const ServedModel& model, FrontendOptions options)
@@ -44,6 +62,9 @@ StatusOr<std::shared_ptr<Stream>> Frontend::Start(const Request& request,
   PHALANX_RETURN_IF_ERROR(
       dispatcher_.CheckAdmission(params.num_choices, /*prompt_tokens=*/0, caller.deadline));
   PHALANX_ASSIGN_OR_RETURN(Prompt prompt, BuildPrompt(request, model_, limits_));
+  if constexpr (std::is_same_v<Request, v1::ChatRequest>) {
+    SetReasoning(prompt.ids, model_.reasoning(), &params);
+  }
   PHALANX_RETURN_IF_ERROR(
       FitToContext(static_cast<int32_t>(prompt.ids.size()), ContextLength(), &params));
   StreamInit init;

@@ -25,6 +25,11 @@ enum class DefaultMaxTokens {
 
 enum class Echo { kNo, kYes };
 
+enum class Reasoning {
+  kInText,
+  kApart,  // by ReasoningSplitter
+};
+
 struct RequestParams {
   internal::ResolvedSampling engine;  // of choice 0; max_tokens is set by FitToContext
   std::optional<int32_t> max_tokens;  // as asked
@@ -34,6 +39,7 @@ struct RequestParams {
   StopText stop_text = StopText::kDrop;
   SpecialTokenText special_tokens = SpecialTokenText::kSkip;
   Echo echo = Echo::kNo;
+  Reasoning reasoning = Reasoning::kInText;
 };
 
 // INVALID_ARGUMENT naming "sampling.FIELD", its value and what is allowed. A seed is drawn where

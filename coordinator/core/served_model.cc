@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "coordinator/core/printable.h"
+#include "coordinator/core/reasoning_splitter.h"
 #include "hub/locate.h"
 #include "kernels/base/file.h"
 
@@ -126,6 +127,7 @@ Status ServedModel::LoadText(const ServedModelOptions& options) {
   if (eos_token_ids_.empty() && tokenizer_ != nullptr && tokenizer_->eos_id()) {
     eos_token_ids_ = {*tokenizer_->eos_id()};
   }
+  if (!options.reasoning_parser.empty()) PHALANX_RETURN_IF_ERROR(FindReasoningTokens());
   if (options.chat_template.empty()) {
     PHALANX_ASSIGN_OR_RETURN(chat_template_, LoadChatTemplate(options.model_dir));
     return OkStatus();
@@ -139,6 +141,23 @@ Status ServedModel::LoadText(const ServedModelOptions& options) {
   return InvalidArgumentError("{}: {}", options.chat_template.string(),
                               chat_template_->Render({}).status().message())
       .WithContext("--chat-template");
+}
+
+Status ServedModel::FindReasoningTokens() {
+  std::optional<int32_t> begin;
+  std::optional<int32_t> end;
+  if (tokenizer_ != nullptr) {
+    begin = tokenizer_->TokenToId(kReasoningBegin);
+    end = tokenizer_->TokenToId(kReasoningEnd);
+  }
+  if (!begin || !end) {
+    return InvalidArgumentError(
+        "--reasoning-parser: is given, allowed: nothing where the tokenizer has no tokens {} and "
+        "{}",
+        kReasoningBegin, kReasoningEnd);
+  }
+  reasoning_ = ReasoningTokens{.begin = *begin, .end = *end};
+  return OkStatus();
 }
 
 Status ServedModel::LoadGenerationConfig(const ServedModelOptions& options) {

@@ -34,6 +34,13 @@ struct ServedModelOptions {
   std::string generation_config = "auto";
   std::string override_generation_config = {};  // JSON object, merged over it; empty: none
   std::filesystem::path chat_template = {};     // empty: the model's own
+  std::string reasoning_parser = {};            // "deepseek_r1"; empty: thinking is not told apart
+};
+
+// The tokens around a model's thinking.
+struct ReasoningTokens {
+  int32_t begin = 0;
+  int32_t end = 0;
 };
 
 class ServedModel {
@@ -49,6 +56,8 @@ class ServedModel {
   const std::vector<std::string>& names() const { return names_; }
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }  // null: none
   const ChatTemplate& chat_template() const { return *chat_template_; }
+  // What --reasoning-parser has chosen.
+  const std::optional<ReasoningTokens>& reasoning() const { return reasoning_; }
   const GenerationDefaults& defaults() const { return defaults_; }
   const std::vector<int32_t>& eos_token_ids() const { return eos_token_ids_; }  // ascending
   const std::string& architecture() const { return architecture_; }
@@ -61,10 +70,12 @@ class ServedModel {
   Status LoadConfig(const std::filesystem::path& file);
   Status LoadGenerationConfig(const ServedModelOptions& options);
   Status LoadText(const ServedModelOptions& options);
+  Status FindReasoningTokens();
 
   std::vector<std::string> names_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> chat_template_;
+  std::optional<ReasoningTokens> reasoning_;
   GenerationDefaults defaults_;
   std::vector<int32_t> eos_token_ids_;
   std::string architecture_;

@@ -1,10 +1,10 @@
 #include "coordinator/core/tool_call_parser.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "coordinator/core/json_check.h"
+#include "coordinator/core/partial_tag.h"
 
 namespace phalanx {
 namespace {
@@ -12,14 +12,6 @@ namespace {
 constexpr std::string_view kStart = "<tool_call>";
 constexpr std::string_view kEnd = "</tool_call>";
 constexpr std::string_view kSpace = " \t\r\n";
-
-// How much of the end of `text` may be the beginning of `tag`.
-size_t PartialTag(std::string_view text, std::string_view tag) {
-  for (size_t size = std::min(text.size(), tag.size() - 1); size > 0; --size) {
-    if (text.substr(text.size() - size) == tag.substr(0, size)) return size;
-  }
-  return 0;
-}
 
 // The offset behind the JSON value that begins at `at` of well-formed JSON text.
 size_t SkipValue(std::string_view text, size_t at) {

@@ -50,6 +50,8 @@ enum class ToolChoice {
   kNamed,     // a call of one function
 };
 
+enum class ReasoningText { kInclude, kDrop };
+
 enum class ToolParsing { kOff, kFirstCall, kAllCalls };
 
 struct ChatCall : Call {
@@ -59,6 +61,7 @@ struct ChatCall : Call {
   std::optional<int32_t> max_completion_tokens;
   ToolChoice tool_choice = ToolChoice::kUnset;
   bool parallel_tool_calls = true;
+  ReasoningText reasoning = ReasoningText::kInclude;
 
   ToolParsing tool_parsing() const;
 };

@@ -26,6 +26,7 @@ ChatFormat::ChatFormat(const ChatCall& call, const Limits& limits)
     : options_(call.answer),
       tool_parsing_(call.tool_parsing()),
       tool_choice_(call.tool_choice),
+      reasoning_(call.reasoning),
       logprobs_(call.logprobs),
       limits_(limits),
       stop_(call.sampling.stop()),
@@ -136,6 +137,16 @@ void ChatFormat::CloseChunk(const v1::StreamResponse* message, const Choice& cho
   *out += "}\n\n";
 }
 
+void ChatFormat::AppendTextChunk(std::string_view key, std::string_view text, int32_t index,
+                                 const v1::StreamResponse* message, Choice* choice,
+                                 std::string* out) {
+  OpenChunk(index, choice, out);
+  AppendJsonString(key, out);
+  *out += ':';
+  AppendJsonString(text, out);
+  CloseChunk(message, *choice, out);
+}
+
 // The id, type and name first, then the arguments.
 void ChatFormat::AppendCallDelta(int32_t index, const ToolCallEvent& event,
                                  const v1::StreamResponse* message, Choice* choice,
@@ -173,14 +184,15 @@ void ChatFormat::AppendMessage(size_t, const v1::StreamResponse& message, std::s
   usage_.completion_tokens += message.token_ids_size();
   const std::vector<ToolCallEvent> events = Parse(message, &choice);
   const v1::StreamResponse* carried = &message;  // by the first chunk
+  if (!message.reasoning_delta().empty() && reasoning_ == ReasoningText::kInclude) {
+    AppendTextChunk("reasoning_content", message.reasoning_delta(), index, carried, &choice, out);
+    carried = nullptr;
+  }
   for (const ToolCallEvent& event : events) {
     if (event.kind == ToolCallEvent::Kind::kCall) {
       AppendCallDelta(index, event, carried, &choice, out);
     } else {
-      OpenChunk(index, &choice, out);
-      *out += "\"content\":";
-      AppendJsonString(event.text, out);
-      CloseChunk(carried, choice, out);
+      AppendTextChunk("content", event.text, index, carried, &choice, out);
     }
     carried = nullptr;
   }
@@ -188,9 +200,7 @@ void ChatFormat::AppendMessage(size_t, const v1::StreamResponse& message, std::s
                         (options_.return_token_ids && message.token_ids_size() > 0) ||
                         options_.continuous_usage_stats;
   if (carried != nullptr && (!choice.has_role || has_more)) {
-    OpenChunk(index, &choice, out);
-    *out += "\"content\":\"\"";
-    CloseChunk(carried, choice, out);
+    AppendTextChunk("content", "", index, carried, &choice, out);
   }
   if (message.finish_reason() == v1::FINISH_REASON_UNSPECIFIED) return;
   OpenChunk(index, &choice, out);
@@ -242,8 +252,15 @@ void ChatFormat::AppendWholeChoice(const v1::Choice& choice, std::string* out) {
   }
   *out += "{\"index\":";
   AppendInt(choice.index(), out);
-  *out += ",\"message\":{\"role\":\"assistant\",\"content\":";
-  if (content.empty() && !calls.empty() && !IsForced()) {
+  *out += ",\"message\":{\"role\":\"assistant\",";
+  const bool has_reasoning = !choice.reasoning_content().empty();
+  if (has_reasoning && reasoning_ == ReasoningText::kInclude) {
+    *out += "\"reasoning_content\":";
+    AppendJsonString(choice.reasoning_content(), out);
+    *out += ',';
+  }
+  *out += "\"content\":";
+  if (content.empty() && (has_reasoning || !calls.empty()) && !IsForced()) {
     *out += "null";
   } else {
     AppendJsonString(content, out);

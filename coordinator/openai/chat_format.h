@@ -38,6 +38,9 @@ class ChatFormat final : public AnswerFormat {
   Choice& ChoiceOf(int32_t index);
   // The events of a piece of text; calls beyond the one that was allowed are left out.
   std::vector<ToolCallEvent> Parse(const v1::StreamResponse& message, Choice* choice);
+  // A chunk with a piece of content or of reasoning_content.
+  void AppendTextChunk(std::string_view key, std::string_view text, int32_t index,
+                       const v1::StreamResponse* message, Choice* choice, std::string* out);
   void OpenChunk(int32_t index, Choice* choice, std::string* out);
   void CloseChunk(const v1::StreamResponse* message, const Choice& choice, std::string* out);
   void AppendCallDelta(int32_t index, const ToolCallEvent& event, const v1::StreamResponse* message,
@@ -50,6 +53,7 @@ class ChatFormat final : public AnswerFormat {
   const AnswerOptions options_;
   const ToolParsing tool_parsing_;
   const ToolChoice tool_choice_;
+  const ReasoningText reasoning_;
   const bool logprobs_;
   const Limits limits_;
   const google::protobuf::RepeatedPtrField<std::string> stop_;

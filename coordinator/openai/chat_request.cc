@@ -77,6 +77,12 @@ Status ReadCallVariables(const JsonField& field, ChatCall* call) {
   return ReadTemplateVariables(field, &call->request);
 }
 
+Status ReadIncludeReasoning(const JsonField& field, ChatCall* call) {
+  PHALANX_ASSIGN_OR_RETURN(const bool included, field.Bool());
+  call->reasoning = included ? ReasoningText::kInclude : ReasoningText::kDrop;
+  return OkStatus();
+}
+
 Status RefuseTrue(const JsonField& field, ChatCall*) {
   PHALANX_ASSIGN_OR_RETURN(const bool value, field.Bool());
   return value ? field.Refuse("false: not supported") : OkStatus();
@@ -95,8 +101,8 @@ constexpr FieldRow<ChatCall> kRows[] = {
     {"chat_template_kwargs", ReadCallVariables},
     {"add_special_tokens", RefuseTrue},
     {"echo", RefuseTrue},
+    {"include_reasoning", ReadIncludeReasoning},
     // Known, without effect here.
-    {"include_reasoning", Accept<ChatCall>},
     {"reasoning_effort", Accept<ChatCall>},
     {"verbosity", Accept<ChatCall>},
     {"prediction", Accept<ChatCall>},

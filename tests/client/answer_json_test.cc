@@ -31,6 +31,9 @@ TEST(AnswerJsonTest, HoldsWhatScriptsRead) {
   EXPECT_TRUE(json["timings"].contains("prefill_ms"));
   EXPECT_TRUE(json["timings"]["decode_tokens_per_s"].is_null()) << "one token has no rate";
   EXPECT_FALSE(json.contains("choices"));
+  EXPECT_FALSE(json.contains("reasoning_content"));
+  choice.set_reasoning_content("Hm.");
+  EXPECT_EQ(ToJson(answer)["reasoning_content"], "Hm.");
 
   choice.add_token_ids(5);
   choice.add_token_ids(6);

@@ -28,6 +28,20 @@ class ServedModelTest : public ::testing::Test {
   testing::TempDir dir_;
 };
 
+TEST_F(ServedModelTest, AReasoningParserNeedsTheTokens) {
+  const auto refused =
+      ServedModel::Load({.model_dir = testing::DemoModel(), .reasoning_parser = "deepseek_r1"});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.status().message(), HasSubstr("--reasoning-parser"));
+  testing::WriteThinkingModel(dir_.path());
+  const auto model =
+      ServedModel::Load({.model_dir = dir_.path(), .reasoning_parser = "deepseek_r1"});
+  ASSERT_TRUE(model.ok()) << model.status();
+  ASSERT_TRUE((*model)->reasoning().has_value());
+  EXPECT_EQ((*model)->reasoning()->end, (*model)->tokenizer()->TokenToId("</think>"));
+  EXPECT_FALSE((*Load())->reasoning().has_value());
+}
+
 TEST_F(ServedModelTest, AFolderWithAConfigAloneServesTokenIds) {
   Write("config.json", kConfig);
   const auto model = Load();

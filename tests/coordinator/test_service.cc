@@ -4,6 +4,8 @@
 #include <grpcpp/security/credentials.h>
 
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 namespace phalanx::testing {
@@ -21,6 +23,21 @@ TempDir::~TempDir() {
 
 std::filesystem::path DemoModel() {
   return std::filesystem::path(PHALANX_SOURCE_DIR) / "launch/demo/model";
+}
+
+void WriteThinkingModel(const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(DemoModel())) {
+    const std::string extension = entry.path().extension();
+    if (extension != ".json" && extension != ".jinja") continue;
+    std::ifstream file(entry.path());
+    std::string text((std::istreambuf_iterator<char>(file)), {});
+    constexpr std::string_view kFrom = "tool_call>";
+    constexpr std::string_view kTo = "think>";
+    for (size_t at = 0; (at = text.find(kFrom, at)) != std::string::npos;) {
+      text.replace(at, kFrom.size(), kTo);
+    }
+    std::ofstream(folder / entry.path().filename()) << text;
+  }
 }
 
 std::string StreamResult::Text(int32_t choice) const {

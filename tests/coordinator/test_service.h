@@ -36,6 +36,9 @@ class TempDir {
 };
 
 std::filesystem::path DemoModel();
+// Writes into `folder` the demo model's tokenizer, with <think> and </think> for its tags of tool
+// calls, and its configs.
+void WriteThinkingModel(const std::filesystem::path& folder);
 
 // What arrives at the fake engine, in order; a pop that waits longer than 10 s fails the test.
 template <typename T>

@@ -10,7 +10,7 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from service import Service, client, generate  # noqa: E402
+from service import MODEL, Service, client, generate  # noqa: E402
 
 SCHEMA = {
     "type": "object",
@@ -209,6 +209,53 @@ class StructuredOutput(unittest.TestCase):
             status, answer = self.post(**fields)
             self.assertEqual(status, 400, answer)
             self.assertEqual(answer["error"]["param"], param, answer)
+
+
+class ThinkingModel(unittest.TestCase):
+    """The bundled model with <think> and </think> in place of its tags of tool calls; and with limits of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        for file in MODEL.iterdir():
+            target = pathlib.Path(cls.folder.name, file.name)
+            if file.suffix == ".json":
+                target.write_text(file.read_text().replace("tool_call>", "think>"))
+            else:
+                target.symlink_to(file)
+        cls.service = Service("--served-model-name", "demo", "--reasoning-parser", "deepseek_r1",
+                              "--max-grammar-bytes", "100", model=cls.folder.name, ranks=1)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.service.__exit__()
+        cls.folder.cleanup()
+
+    def chat(self, **fields):
+        connection = http.client.HTTPConnection(self.service.http_address, timeout=120)
+        body = {"messages": [{"role": "user", "content": "Hi"}], "temperature": 1, "seed": 1, "max_tokens": 60, **fields}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        connection.close()
+        return response.status, answer
+
+    def test_thinking_is_apart_and_free(self):
+        _, answer = self.chat(guided_regex="[ab]{4}")
+        message = answer["choices"][0]["message"]
+        self.assertTrue(message["reasoning_content"])  # the model knows of no end of thinking
+        self.assertIsNone(message["content"])
+        # It is made to end it: what follows fits.
+        end = client("tokenize", "--model", self.folder.name, "--json", stdin="</think>").stdout
+        (end,) = json.loads(end)
+        _, answer = self.chat(guided_regex="[ab]{4}", logit_bias={str(end): 100})
+        message = answer["choices"][0]["message"]
+        self.assertRegex(message["content"], r"\A[ab]{4}\Z")
+
+    def test_the_limits_are_flags(self):
+        status, answer = self.chat(guided_regex="a" * 101)
+        self.assertEqual(status, 400)
+        self.assertIn("up to 100 bytes", answer["error"]["message"])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "grammar/grammar.h"
+#include "grammar/start_after.h"
 #include "grammar/vocabulary.h"
 
 namespace phalanx {
@@ -156,6 +157,24 @@ TEST_F(MatchingTest, EbnfIsAGrammarWithRules) {
   EXPECT_FALSE(Takes(spec, "1+=3"));
   EXPECT_FALSE(Takes(spec, "(1+2=3"));
   EXPECT_FALSE(Takes(spec, "1234=3"));
+}
+
+TEST_F(MatchingTest, AGrammarMayStartAfterAToken) {
+  const int32_t end = *tokenizer_->TokenToId("</tool_call>");
+  auto compiled = compiler_->Compile({.kind = Kind::kRegex, .source = "ab"}, "f");
+  ASSERT_TRUE(compiled.ok());
+  const auto matcher = StartAfter(end, *compiled)->NewMatcher(Stops());
+  EXPECT_EQ(Allowed(*matcher).size(), static_cast<size_t>(kVocabSize));
+  const std::vector<int32_t> before = *tokenizer_->Encode("zab");
+  for (const int32_t id : before) EXPECT_TRUE(matcher->Accept(id));
+  EXPECT_FALSE(matcher->finished());
+  EXPECT_TRUE(matcher->Accept(end));
+  EXPECT_FALSE(matcher->Accept((*tokenizer_->Encode("z"))[0]));
+  EXPECT_LT(Allowed(*matcher).size(), 3U);
+  const std::vector<int32_t> behind = *tokenizer_->Encode("ab");
+  for (const int32_t id : behind) EXPECT_TRUE(matcher->Accept(id));
+  EXPECT_TRUE(matcher->Accept(stop_));
+  EXPECT_TRUE(matcher->finished());
 }
 
 TEST_F(MatchingTest, FreeTextWithTriggeredTags) {

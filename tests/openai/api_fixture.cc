@@ -141,13 +141,30 @@ void FakeExchange::GoAway() {
 }
 
 struct Api::Impl {
-  TestService service{Limits{},
-                      ServedModelOptions{.model_dir = DemoModel(), .names = {"demo", "alias"}}};
+  TempDir dir;
+  TestService service;
   TaskQueue queue{16};
   std::shared_ptr<http::Handler> handler;
+
+  Impl() : service(Limits{}, {.model_dir = DemoModel(), .names = {"demo", "alias"}}) {}
+  explicit Impl(const std::string& reasoning_parser)
+      : service(
+            Limits{},
+            {.model_dir = Written(dir), .names = {"demo"}, .reasoning_parser = reasoning_parser}) {}
+
+  static std::filesystem::path Written(const TempDir& dir) {
+    WriteThinkingModel(dir.path());
+    return dir.path();
+  }
 };
 
-Api::Api(openai::OpenAiOptions options) : impl_(std::make_unique<Impl>()) {
+Api::Api(openai::OpenAiOptions options) : Api(std::make_unique<Impl>(), std::move(options)) {}
+
+std::unique_ptr<Api> Api::OfThinkingModel() {
+  return std::unique_ptr<Api>(new Api(std::make_unique<Impl>("deepseek_r1"), {}));
+}
+
+Api::Api(std::unique_ptr<Impl> impl, openai::OpenAiOptions options) : impl_(std::move(impl)) {
   constexpr int64_t kNow = 1700000000;
   options.unix_time = [] { return kNow; };
   impl_->handler = openai::MakeOpenAiHandler(impl_->service.frontend(), impl_->queue, options);

@@ -46,6 +46,8 @@ class FakeExchange final : public http::Exchange {
 class Api {
  public:
   explicit Api(openai::OpenAiOptions options = {});
+  // Of WriteThinkingModel, under --reasoning-parser.
+  static std::unique_ptr<Api> OfThinkingModel();
   ~Api();
 
   std::shared_ptr<FakeExchange> Request(std::string method, std::string path, std::string body = "",
@@ -72,6 +74,7 @@ class Api {
 
  private:
   struct Impl;
+  explicit Api(std::unique_ptr<Impl> impl, openai::OpenAiOptions options);
   std::unique_ptr<Impl> impl_;
 };
 

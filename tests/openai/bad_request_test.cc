@@ -221,6 +221,7 @@ TEST_F(BadRequestApiTest, FieldsOfChat) {
       {R"("continue_final_message":true,"add_generation_prompt":true)", "continue_final_message"},
       {R"("chat_template_kwargs":5)", "chat_template_kwargs"},
       {R"("chat_template_kwargs":{"tools":[]})", "chat_template_kwargs"},
+      {R"("include_reasoning":"no")", "include_reasoning"},
       {R"("chat_template":"{{ x }}")", "chat_template"},
       {R"("documents":[{"text":"x"}])", "documents"},
       {R"("echo":true)", "echo"},

@@ -90,6 +90,28 @@ TEST_F(StreamingApiTest, Chat) {
   EXPECT_EQ(body, Golden(kChatHead, chunks));
 }
 
+TEST_F(StreamingApiTest, ThinkingIsApart) {
+  const auto api = Api::OfThinkingModel();
+  api->AttachEngine();
+  const auto exchange = api->Post("/v1/chat/completions",
+                                  R"({"messages":[{"role":"user","content":"hi"}],"stream":true})");
+  const internal::Submit submit = api->PopSubmit();
+  const auto ids = api->Encode("<think>a</think>b");
+  ASSERT_EQ(ids.size(), 4U);
+  std::string body;
+  api->Send(submit.request(), 0, {ids[0], ids[1]}, internal::ENGINE_FINISH_NONE);
+  body += exchange->WaitPiece();
+  api->Send(submit.request(), 2, {ids[2], ids[3]}, internal::ENGINE_FINISH_LENGTH);
+  body += exchange->WaitBody();
+  EXPECT_EQ(
+      WithoutFingerprint(Normal(body)),
+      Golden(
+          kChatHead,
+          {R"("choices":[{"index":0,"delta":{"role":"assistant","reasoning_content":"a"},"logprobs":null,"finish_reason":null}])",
+           R"("choices":[{"index":0,"delta":{"content":"b"},"logprobs":null,"finish_reason":null}])",
+           R"("choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"length","stop_reason":null}])"}));
+}
+
 TEST_F(StreamingApiTest, UsageComesLastAndIsNullBefore) {
   const auto exchange = api_.Post(
       "/v1/chat/completions",

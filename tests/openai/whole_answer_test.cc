@@ -279,6 +279,7 @@ TEST_F(WholeAnswerTest, CallsThatWereAskedFor) {
         api_.Post("/v1/chat/completions", base + "\"tool_choice\":" + choice + "}");
     const internal::Submit submit = api_.PopSubmit();
     EXPECT_EQ(submit.sampling().grammar().kind(), internal::GRAMMAR_KIND_STRUCTURAL_TAG);
+    EXPECT_FALSE(submit.sampling().grammar().has_start_after());
     api_.Answer(submit, text, finish);
     return Body(*exchange)["choices"][0];
   };
@@ -296,6 +297,49 @@ TEST_F(WholeAnswerTest, CallsThatWereAskedFor) {
   EXPECT_EQ(choice["finish_reason"], "stop");
   EXPECT_EQ(choice["message"]["content"], "");
   EXPECT_EQ(choice["message"]["tool_calls"][0]["function"]["name"], "f");
+}
+
+TEST_F(WholeAnswerTest, ThinkingIsApart) {
+  const auto api = Api::OfThinkingModel();
+  api->AttachEngine();
+  const auto ask = [&](const std::string& fields, const std::string& text) {
+    const auto exchange = api->Post(
+        "/v1/chat/completions", R"({"messages":[{"role":"user","content":"w?"}])" + fields + "}");
+    api->Answer(api->PopSubmit(), text, internal::ENGINE_FINISH_EOS);
+    return Body(*exchange)["choices"][0]["message"];
+  };
+  json message = ask("", "<think>\nHm.\n</think>\n\n42");
+  EXPECT_EQ(message["reasoning_content"], "\nHm.\n");
+  EXPECT_EQ(message["content"], "\n\n42");
+  message = ask("", "Hm.");
+  EXPECT_EQ(message["reasoning_content"], "Hm.");
+  EXPECT_TRUE(message["content"].is_null());
+  message = ask(R"(,"include_reasoning":false)", "Hm.</think>42");
+  EXPECT_FALSE(message.contains("reasoning_content"));
+  EXPECT_EQ(message["content"], "42");
+  message = ask(R"(,"stop":"m.","include_stop_str_in_output":true)", "Hm. More.");
+  EXPECT_EQ(message["reasoning_content"], "Hm.");
+}
+
+TEST_F(WholeAnswerTest, AGrammarHoldsAfterTheThinking) {
+  const auto api = Api::OfThinkingModel();
+  api->AttachEngine();
+  const auto start = [&](const std::string& messages) {
+    const auto exchange = api->Post(
+        "/v1/chat/completions",
+        R"({"guided_regex":"a","continue_final_message":true,"messages":[)" + messages + "]}");
+    const internal::Submit submit = api->PopSubmit();
+    api->Answer(submit, "a", internal::ENGINE_FINISH_EOS);
+    EXPECT_EQ(Body(*exchange)["choices"][0]["message"].contains("reasoning_content"),
+              submit.sampling().grammar().has_start_after());
+    return submit.sampling().grammar();
+  };
+  const internal::Grammar thinks = start(R"({"role":"assistant","content":"<think>Well"})");
+  ASSERT_TRUE(thinks.has_start_after());
+  EXPECT_EQ(thinks.start_after(), api->Encode("</think>")[0]);
+  // A prompt that has closed the thinking leaves none to do.
+  EXPECT_FALSE(
+      start(R"({"role":"assistant","content":"<think>Well.</think> It is"})").has_start_after());
 }
 
 TEST_F(WholeAnswerTest, LargeAnswersAreWhole) {
