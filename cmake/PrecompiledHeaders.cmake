@@ -16,6 +16,10 @@ set(PHALANX_BASIC_HEADERS <algorithm> <chrono> <cstdint> <functional> <map> <mem
   <string_view> <unordered_map> <utility> <variant> <vector> <kernels/base/status.h>)
 phalanx_precompiled(phalanx_precompiled_basic DEPS fmt::fmt HEADERS ${PHALANX_BASIC_HEADERS})
 
+phalanx_precompiled(phalanx_precompiled_messages
+  DEPS phalanx_messages fmt::fmt nlohmann_json::nlohmann_json
+  HEADERS ${PHALANX_BASIC_HEADERS} <nlohmann/json.hpp> <phalanx/v1/inference.pb.h> <phalanx/internal/engine.pb.h>)
+
 if(PHALANX_BUILD_SERVICE)
   phalanx_precompiled(phalanx_precompiled_service
     DEPS phalanx_proto fmt::fmt nlohmann_json::nlohmann_json
