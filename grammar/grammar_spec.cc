@@ -5,6 +5,7 @@
 #include "grammar/ebnf_size.h"
 #include "grammar/expression_size.h"
 #include "grammar/structural_tag_size.h"
+#include "kernels/base/json_bounds.h"
 
 namespace phalanx {
 namespace {
@@ -14,19 +15,15 @@ constexpr int kJsonLevelsPerSchema = 3;
 
 // `what` stands in errors for what the text should be.
 StatusOr<nlohmann::json> ParseTree(const std::string& text, int max_depth, std::string_view what) {
-  bool too_deep = false;
-  const int max_json_depth = kJsonLevelsPerSchema * max_depth;
-  const auto check = [&](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
-    too_deep = too_deep || depth > max_json_depth;
-    return !too_deep;
-  };
-  nlohmann::json tree = nlohmann::json::parse(text, check, /*allow_exceptions=*/false);
-  if (too_deep) {
+  const auto max_json_depth = static_cast<size_t>(kJsonLevelsPerSchema * max_depth);
+  const std::optional<JsonFault> fault =
+      FindJsonFault(text, {.max_depth = max_json_depth, .duplicates = DuplicateKeys::kAllowed});
+  if (!fault) return nlohmann::json::parse(text);
+  if (fault->kind == JsonFault::Kind::kTooDeep) {
     return InvalidArgumentError("is nested deeper than {} subschemas, allowed: up to that",
                                 max_depth);
   }
-  if (tree.is_discarded()) return InvalidArgumentError("is not JSON, allowed: {}", what);
-  return tree;
+  return InvalidArgumentError("is not JSON, allowed: {}", what);
 }
 
 StatusOr<int64_t> CountStates(const GrammarSpec& spec, const GrammarLimits& limits) {

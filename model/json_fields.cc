@@ -2,39 +2,28 @@
 
 #include <cmath>
 #include <limits>
-#include <set>
+
+#include "kernels/base/json_bounds.h"
 
 namespace phalanx {
 
 using nlohmann::json;
 
 StatusOr<json> ParseJsonObject(std::string_view text, std::string_view file_name) {
-  constexpr int kMaxDepth = 32;
-  bool too_deep = false;
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  std::optional<std::string> duplicate;
-  const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
-    too_deep = too_deep || depth > kMaxDepth;
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key && !duplicate) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second) duplicate = key;
-    }
-    return !too_deep;
-  };
+  const JsonBounds bounds;
+  const std::optional<JsonFault> fault = FindJsonFault(text, bounds);
+  if (fault && fault->kind == JsonFault::Kind::kTooDeep) {
+    return InvalidArgumentError("{}: nested deeper than {} levels", file_name, bounds.max_depth);
+  }
+  if (fault && fault->kind == JsonFault::Kind::kDuplicateKey) {
+    return InvalidArgumentError("{}: key {} is there twice, allowed: once", file_name,
+                                ShowJson(fault->key));
+  }
   json value;
-  try {  // the library reports the position only by exception
-    value = json::parse(text.begin(), text.end(), watch);
+  try {  // the library says what is wrong only by exception
+    value = json::parse(text);
   } catch (const json::exception& e) {
     return InvalidArgumentError("{}: not valid JSON: {}", file_name, e.what());
-  }
-  if (too_deep) {
-    return InvalidArgumentError("{}: nested deeper than {} levels", file_name, kMaxDepth);
-  }
-  if (duplicate) {
-    return InvalidArgumentError("{}: key {} is there twice, allowed: once", file_name,
-                                ShowJson(*duplicate));
   }
   if (!value.is_object()) {
     return InvalidArgumentError("{}: is {}, allowed: a JSON object", file_name, ShowJson(value));

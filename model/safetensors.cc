@@ -4,8 +4,8 @@
 #include <array>
 #include <bit>
 #include <optional>
-#include <set>
 
+#include "kernels/base/json_bounds.h"
 #include "model/json_fields.h"
 
 namespace phalanx {
@@ -103,25 +103,18 @@ StatusOr<SafetensorsFile::Entry> ParseEntry(const json& value, int64_t data_byte
   return entry;
 }
 
-// Refuses a header that names a tensor twice: which one counts would depend on the reader.
+// Refuses a header that names something twice: which one counts would depend on the reader.
 StatusOr<json> ParseHeaderJson(std::string_view text) {
-  std::set<std::string> names;
-  std::optional<std::string> duplicate;
-  bool too_deep = false;
-  const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
-    too_deep = too_deep || depth > 3;
-    if (event == json::parse_event_t::key && depth == 1) {
-      const auto name = parsed.get<std::string>();
-      if (!names.insert(name).second) duplicate = name;
-    }
-    return !too_deep && !duplicate;
-  };
-  json header = json::parse(text.begin(), text.end(), watch, /*allow_exceptions=*/false);
-  if (duplicate) return InvalidArgumentError("tensor \"{}\" is there twice", *duplicate);
-  if (header.is_discarded() || !header.is_object() || too_deep) {
+  const std::optional<JsonFault> fault =
+      FindJsonFault(text, {.max_depth = 3, .top = JsonTop::kObject});
+  if (fault && fault->kind == JsonFault::Kind::kDuplicateKey) {
+    return InvalidArgumentError("{} \"{}\" is there twice", fault->depth == 1 ? "tensor" : "key",
+                                fault->key);
+  }
+  if (fault) {
     return InvalidArgumentError("the header is not the JSON object that the format asks for");
   }
-  return header;
+  return json::parse(text);
 }
 
 // A shard is a plain file beside its index.

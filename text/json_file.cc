@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "kernels/base/file.h"
+#include "kernels/base/json_bounds.h"
 
 namespace phalanx {
 namespace {
@@ -22,7 +23,13 @@ StatusOr<std::string> ReadTextFile(const std::filesystem::path& path) {
 
 StatusOr<nlohmann::json> ReadJsonFile(const std::filesystem::path& path) {
   PHALANX_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path));
-  try {
+  const JsonBounds bounds{.duplicates = DuplicateKeys::kAllowed};  // the last one counts
+  const std::optional<JsonFault> fault = FindJsonFault(text, bounds);
+  if (fault && fault->kind == JsonFault::Kind::kTooDeep) {
+    return InvalidArgumentError("{}: is nested deeper than {} levels", path.string(),
+                                bounds.max_depth);
+  }
+  try {  // the library says what is wrong only by exception
     return nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& e) {
     return InvalidArgumentError("{}: is no JSON: {}", path.string(), e.what());

@@ -13,7 +13,7 @@ namespace phalanx {
 // The whole file. NOT_FOUND, or INVALID_ARGUMENT where it is larger than 256 MiB or cannot be read.
 StatusOr<std::string> ReadTextFile(const std::filesystem::path& path);
 
-// INVALID_ARGUMENT with the place of the first error.
+// INVALID_ARGUMENT with the place of the first error, or where it is nested deeper than 32 levels.
 StatusOr<nlohmann::json> ReadJsonFile(const std::filesystem::path& path);
 
 // A value as an error message shows it: at most 60 bytes of its JSON text.

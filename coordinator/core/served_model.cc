@@ -8,6 +8,7 @@
 #include "coordinator/core/reasoning_splitter.h"
 #include "hub/locate.h"
 #include "kernels/base/file.h"
+#include "kernels/base/json_bounds.h"
 
 namespace phalanx {
 namespace {
@@ -19,9 +20,12 @@ constexpr char kOverrideFlag[] = "--override-generation-config";
 constexpr int64_t kMaxFileBytes = 16 << 20;
 
 StatusOr<json> ParseObject(const std::string& source, const std::string& text) {
-  json value = json::parse(text, nullptr, false);
-  if (!value.is_object()) return InvalidArgumentError("{}: is not a JSON object", source);
-  return value;
+  const JsonBounds bounds{.top = JsonTop::kObject, .duplicates = DuplicateKeys::kAllowed};
+  if (FindJsonFault(text, bounds)) {
+    return InvalidArgumentError("{}: is not a JSON object of at most {} levels", source,
+                                bounds.max_depth);
+  }
+  return json::parse(text);
 }
 
 StatusOr<json> ReadObject(const fs::path& file) {

@@ -54,6 +54,13 @@ TEST_F(ServedModelTest, AFolderWithAConfigAloneServesTokenIds) {
   EXPECT_EQ((*model)->CheckName("other").code(), StatusCode::kNotFound);
 }
 
+TEST_F(ServedModelTest, ADeepConfigIsRefused) {
+  constexpr size_t kDepth = 200'000;
+  Write("config.json",
+        R"({"vocab_size":)" + std::string(kDepth, '[') + std::string(kDepth, ']') + "}");
+  EXPECT_THAT(Load().status().message(), HasSubstr("config.json: is not a JSON object"));
+}
+
 TEST_F(ServedModelTest, GenerationConfigGivesDefaultsAndEos) {
   Write("config.json", kConfig);
   Write("generation_config.json",

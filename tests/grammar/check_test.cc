@@ -4,12 +4,13 @@
 #include "grammar/ebnf_size.h"
 #include "grammar/expression_size.h"
 #include "grammar/grammar_spec.h"
+#include "tests/testing/cpu_time.h"
 
 namespace phalanx {
 namespace {
 
 using Kind = GrammarSpec::Kind;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 StatusOr<int64_t> States(std::string_view expression) {
   return ExpressionStates(expression, 16, 4096);
@@ -123,6 +124,17 @@ TEST(CheckGrammarSpecTest, NamesFieldAndReason) {
     EXPECT_EQ(status.field(), "response_format");
     EXPECT_THAT(status.message(), HasSubstr(refusal.says)) << refusal.source.substr(0, 40);
   }
+}
+
+TEST(CheckGrammarSpecTest, ManyObjectsCostNoMoreThanTheirText) {
+  std::string schema = R"({"enum":[{})";
+  for (int i = 0; i < 20'000; ++i) schema += ",{}";
+  schema += "]}";
+  EXPECT_LT(
+      testing::CpuSecondsOf([&] {
+        EXPECT_TRUE(CheckGrammarSpec({.kind = Kind::kJsonSchema, .source = schema}, {}, "f").ok());
+      }),
+      0.05);
 }
 
 TEST(CheckGrammarSpecTest, AcceptsWhatPeopleSend) {

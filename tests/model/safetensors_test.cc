@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "tests/model/checkpoint_writer.h"
+#include "tests/testing/cpu_time.h"
 
 namespace phalanx {
 namespace {
@@ -55,6 +56,15 @@ TEST_F(SafetensorsTest, ShowsExpectedAndFound) {
   EXPECT_THAT(message("i", {1}), HasSubstr("found I32 of shape [1], expected BF16"));
   EXPECT_THAT(message("c", {1}),
               HasSubstr("tensor \"c\" is missing, expected BF16, F16 or F32 of shape [1]"));
+}
+
+TEST_F(SafetensorsTest, ManyTensorsCostNoMoreThanTheirHeader) {
+  std::string header = R"({"t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})";
+  for (int i = 0; i < 20'000; ++i) {
+    header += R"(,"t)" + std::to_string(i) + R"(":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})";
+  }
+  const std::string bytes = SafetensorsBytes(header + "}", "");
+  EXPECT_LT(testing::CpuSecondsOf([&] { EXPECT_TRUE(OpenBytes(bytes).ok()); }), 3.0);
 }
 
 TEST_F(SafetensorsTest, RefusesBadFiles) {
