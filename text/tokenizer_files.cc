@@ -11,6 +11,9 @@ namespace phalanx {
 namespace {
 
 using Json = nlohmann::json;
+
+constexpr size_t kMaxUnusedIds = 65'536;
+
 // Refuses a member that changes the result unless it is null, or equal to one of `harmless`.
 Status CheckOnly(const JsonField& field, std::initializer_list<Json> harmless,
                  std::string_view allowed) {
@@ -162,22 +165,30 @@ StatusOr<AddedToken> ReadAddedToken(const JsonField& field) {
 }
 
 // An added token has the id that the vocabulary gives it, or a new one.
-Status AddToken(const JsonField& where, AddedToken token, const VocabIndex& index,
-                TokenizerSpec* spec) {
-  const auto known = index.find(token.content);
-  if (known != index.end() && known->second != token.id) {
-    return InvalidField(where.path(), token.id,
-                        fmt::format("{}, the vocabulary's id of this token", known->second));
-  }
-  for (const AddedToken& other : spec->added_tokens) {
-    if (other.id == token.id || other.content == token.content) {
+class AddedTokenReader {
+ public:
+  AddedTokenReader(const VocabIndex& index, TokenizerSpec* spec) : index_(index), spec_(spec) {}
+
+  Status Add(const JsonField& where, AddedToken token) {
+    const auto known = index_.find(token.content);
+    if (known != index_.end() && known->second != token.id) {
+      return InvalidField(where.path(), token.id,
+                          fmt::format("{}, the vocabulary's id of this token", known->second));
+    }
+    if (!ids_.insert(token.id).second || !contents_.insert(token.content).second) {
       return InvalidField(where.path(), fmt::format("{} {}", token.id, Shown(token.content)),
                           "each id and each content once");
     }
+    spec_->added_tokens.push_back(std::move(token));
+    return OkStatus();
   }
-  spec->added_tokens.push_back(std::move(token));
-  return OkStatus();
-}
+
+ private:
+  const VocabIndex& index_;
+  TokenizerSpec* const spec_;
+  std::unordered_set<int32_t> ids_;
+  std::unordered_set<std::string> contents_;
+};
 
 Status CheckIds(TokenizerSpec* spec, const VocabIndex& index, const std::string& file) {
   std::unordered_set<int32_t> vocab_ids;
@@ -189,6 +200,14 @@ Status CheckIds(TokenizerSpec* spec, const VocabIndex& index, const std::string&
     }
   }
   for (const AddedToken& token : spec->added_tokens) vocab_ids.insert(token.id);
+  // There will be a table by id: ids may leave gaps, but a small file may not make it large.
+  const size_t end = kMaxUnusedIds + 4 * vocab_ids.size();
+  for (const int32_t id : vocab_ids) {
+    if (static_cast<size_t>(id) < end) continue;
+    return InvalidField(
+        file + ": id", id,
+        fmt::format("less than {} where there are {} tokens", end, vocab_ids.size()));
+  }
   for (const std::vector<int32_t>* ids : {&spec->prefix_ids, &spec->suffix_ids}) {
     for (const int32_t id : *ids) {
       if (!vocab_ids.contains(id)) {
@@ -216,11 +235,12 @@ Status ReadTokenizerJson(const std::filesystem::path& path, TokenizerSpec* spec)
 
   const JsonField added = root.Member("added_tokens");
   if (!added.IsNull()) PHALANX_RETURN_IF_ERROR(added.CheckArray());
+  AddedTokenReader reader(index, spec);
   for (size_t i = 0; i < added.value().size(); ++i) {
     const JsonField field = added.Element(i);
     PHALANX_ASSIGN_OR_RETURN(AddedToken token, ReadAddedToken(field));
     PHALANX_ASSIGN_OR_RETURN(token.id, field.Member("id").Int(0, kMaxTokenId));
-    PHALANX_RETURN_IF_ERROR(AddToken(field.Member("id"), std::move(token), index, spec));
+    PHALANX_RETURN_IF_ERROR(reader.Add(field.Member("id"), std::move(token)));
   }
   return CheckIds(spec, index, "tokenizer.json");
 }
@@ -270,12 +290,13 @@ Status ReadVocabAndMerges(const std::filesystem::path& model_dir, const JsonFiel
   const JsonField added = config.Member("added_tokens_decoder");
   if (added.IsNull()) return OkStatus();
   PHALANX_RETURN_IF_ERROR(added.CheckObject());
+  AddedTokenReader reader(index, spec);
   for (const auto& [key, value] : added.value().items()) {
     const JsonField field = added.Member(key);
     PHALANX_ASSIGN_OR_RETURN(AddedToken token, ReadAddedToken(field));
     const Json id = Json::parse(key, nullptr, /*allow_exceptions=*/false);
     PHALANX_ASSIGN_OR_RETURN(token.id, JsonField(id, field.path()).Int(0, kMaxTokenId));
-    PHALANX_RETURN_IF_ERROR(AddToken(field, std::move(token), index, spec));
+    PHALANX_RETURN_IF_ERROR(reader.Add(field, std::move(token)));
   }
   return CheckIds(spec, index, "tokenizer_config.json");
 }

@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "tests/testing/cpu_time.h"
 #include "tests/text/golden_files.h"
 #include "text/tokenizer.h"
 
@@ -23,6 +24,28 @@ struct BadFile {
   std::function<void(Json&)> break_it;
   std::string expected;
 };
+
+TEST(TokenizerFilesTest, ADeepFileIsRefused) {
+  constexpr size_t kDepth = 200'000;
+  const TemporaryFolder folder;
+  folder.Write("tokenizer.json",
+               R"({"model":{"type":)" + std::string(kDepth, '[') + std::string(kDepth, ']') + "}}");
+  const auto tokenizer = Tokenizer::Load(folder.path());
+  EXPECT_EQ(tokenizer.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(tokenizer.status().message(), HasSubstr("nested deeper than"));
+}
+
+TEST(TokenizerFilesTest, ManyAddedTokensCostNoMoreThanTheirText) {
+  constexpr int kNumAdded = 40'000;
+  Json json = Json::parse(ReadFile(GoldenDir() / "tokenizers/bos/tokenizer.json"));
+  for (int i = 0; i < kNumAdded; ++i) {
+    json["added_tokens"].push_back(
+        {{"id", 10'000 + i}, {"content", "<added_" + std::to_string(i) + ">"}, {"special", true}});
+  }
+  const TemporaryFolder folder;
+  folder.Write("tokenizer.json", json.dump());
+  EXPECT_LT(testing::CpuSecondsOf([&] { EXPECT_TRUE(Tokenizer::Load(folder.path()).ok()); }), 1.0);
+}
 
 class BadFileTest : public ::testing::TestWithParam<BadFile> {};
 
@@ -49,6 +72,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadFile{"EmptyVocab", [](Json& j) { j["model"]["vocab"] = Json::object(); }, "model.vocab"},
         BadFile{"NegativeId", [](Json& j) { j["model"]["vocab"]["a"] = -1; }, "is -1"},
         BadFile{"HugeId", [](Json& j) { j["model"]["vocab"]["a"] = 1ull << 63; }, "9223372036"},
+        BadFile{"FarId", [](Json& j) { j["model"]["vocab"]["a"] = 16'000'000; }, "is 16000000"},
         BadFile{"TextId", [](Json& j) { j["model"]["vocab"]["a"] = "1"; }, "an integer"},
         BadFile{"SameId", [](Json& j) { j["model"]["vocab"]["a"] = j["model"]["vocab"]["b"]; },
                 "no other token"},
