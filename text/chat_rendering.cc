@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "text/find_text.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/print.h"
 #include "text/jinja/python_text.h"
@@ -135,7 +136,7 @@ StatusOr<std::string> MarkFinalMessage(const std::string& field, std::string_vie
 StatusOr<std::string> CutAtMark(const std::string& rendered, std::string_view final_text) {
   const size_t at = rendered.rfind(kTrimmedEndMark);
   const std::string_view core = jinja::Strip(final_text, jinja::Side::kBoth);
-  if (at == std::string::npos || rendered.find(core) == std::string::npos) {
+  if (at == std::string::npos || FindLast(rendered, core) == std::string::npos) {
     return InvalidField("continue_final_message", "true",
                         "false, where the template does not show the final message's content");
   }

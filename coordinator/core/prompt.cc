@@ -6,6 +6,7 @@
 
 #include "coordinator/core/json_check.h"
 #include "coordinator/core/printable.h"
+#include "text/find_text.h"
 #include "text/utf8.h"
 
 namespace phalanx {
@@ -114,7 +115,7 @@ std::string_view Strip(std::string_view text) {
 StatusOr<std::string> CutAfterFinalMessage(std::string rendered, const v1::ChatRequest& request) {
   const std::string& content = request.messages(request.messages_size() - 1).content();
   const std::string_view core = Strip(content);
-  const size_t at = rendered.rfind(core);
+  const size_t at = FindLast(rendered, core);
   if (core.empty() || at == std::string::npos) {
     return InvalidField("continue_final_message", "true",
                         "false, where the template does not show the final message's content");
