@@ -6,8 +6,9 @@
 namespace phalanx {
 namespace {
 
+// In memory, and no more as JSON.
 constexpr size_t kBytesPerToken = 8;
-constexpr size_t kBytesPerLogprob = 32;
+constexpr size_t kBytesPerLogprob = 96;
 
 std::string_view BytesOf(const Tokenizer* tokenizer, int32_t id) {
   return tokenizer == nullptr ? std::string_view() : tokenizer->TokenBytes(id);

@@ -35,8 +35,8 @@ struct Limits {
 
   // All requests together; a choice counts as one. How many run at once is the worker group's
   // --max-num-seqs.
-  int32_t max_waiting = 512;                  // beyond those that run
-  int32_t max_stream_buffer_bytes = 1 << 20;  // what one slow reader may leave unread
+  int32_t max_waiting = 512;                    // beyond those that run
+  int32_t max_stream_buffer_bytes = 256 << 10;  // what one slow reader may leave unread
 
   // Times.
   std::chrono::milliseconds max_first_token_wait{std::chrono::minutes(5)};

@@ -127,9 +127,9 @@ Stream::Accepted Stream::Accept(int32_t choice, const internal::RequestOutput& o
   if (accepted.choice_done && --num_running_ == 0) ended_ = true;
   const bool incremental = init_.delivery == Delivery::kIncremental;
   accepted.notify = ended_ || incremental;
-  for (const ChoiceOutput& other : choices_) {
-    if (incremental) accepted.unread_bytes += other.pending_bytes();
-  }
+  if (!incremental) return accepted;
+  accepted.unread_bytes = taken_bytes_;
+  for (const ChoiceOutput& other : choices_) accepted.unread_bytes += other.pending_bytes();
   return accepted;
 }
 
@@ -166,6 +166,7 @@ Stream::NextResult Stream::Next(v1::StreamResponse* message, Status* status) {
     message->Clear();
     message->Swap(&output.pending());
     output.pending().set_index(choice);
+    taken_bytes_ += output.pending_bytes();
     output.Sent();
     if (!header_sent_) FillHeader(message);
     if (ended_ && status_.ok() && readable_.empty()) {
@@ -178,6 +179,11 @@ Stream::NextResult Stream::Next(v1::StreamResponse* message, Status* status) {
   if (!ended_) return NextResult::kNothing;
   *status = status_;
   return NextResult::kEnd;
+}
+
+void Stream::Written() {
+  std::lock_guard lock(mu_);
+  taken_bytes_ = 0;
 }
 
 Clock::time_point Stream::write_pending_since() const {

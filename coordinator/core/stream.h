@@ -63,7 +63,7 @@ class Stream {
     bool notify = false;       // the sink has something to read
     bool choice_done = false;  // the worker's next outputs for this choice are to be dropped
     bool cancel = false;       // the worker does not know that the choice is done
-    size_t unread_bytes = 0;   // what waits for a reader; 0 for Delivery::kWhole
+    size_t unread_bytes = 0;   // what waits or is being written; 0 for Delivery::kWhole
     Status failure;            // the request as a whole has to fail
   };
   // `engine_time` is StepOutput.time_ns.
@@ -78,6 +78,8 @@ class Stream {
   // The next message to write, or the end with its status. A call says that the message of the call
   // before has been written.
   NextResult Next(v1::StreamResponse* message, Status* status);
+  // Nothing that Next() gave so far is still being written, so that it no longer counts as unread.
+  void Written();
   // Of the finished answer, beside its messages.
   v1::Usage usage() const;
 
@@ -106,6 +108,7 @@ class Stream {
   mutable std::mutex mu_;
   std::vector<ChoiceOutput> choices_;
   std::vector<int32_t> readable_;  // choices with something pending, the longest waiting first
+  size_t taken_bytes_ = 0;         // of messages that are being written
   int32_t num_running_ = 0;
   bool header_sent_ = false;
   bool has_first_output_ = false;

@@ -113,6 +113,7 @@ class StreamAnswer final : public Answer<grpc::ServerWriteReactor<grpc::ByteBuff
 
   void OnWriteDone(bool ok) override {
     if (!ok) frontend_.Cancel(*stream_);
+    stream_->Written();
     {
       std::lock_guard lock(mu_);
       busy_ = false;

@@ -175,6 +175,9 @@ Answer::PullResult Answer::Pull(std::string* out) {
   bool ended = false;
   {
     std::lock_guard lock(mu_);
+    if (buffer_.empty()) {
+      for (const Part& part : parts_) part.stream->Written();  // a pull follows a write
+    }
     out->append(buffer_);
     buffer_.clear();
     if (!ended_) error = Collect(out);

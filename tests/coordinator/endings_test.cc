@@ -213,6 +213,7 @@ TEST(EndingsTest, AReaderWhoLeavesTooMuchUnreadIsCutOffAndOthersGoOn) {
 TEST(EndingsTest, AStalledWriteIsGivenUp) {
   Limits limits;
   limits.max_stalled_write = std::chrono::milliseconds(300);
+  limits.max_stream_buffer_bytes = 1 << 20;
   TestService service(limits);
   FakeEngine& engine = service.AttachEngine();
   grpc::ClientContext context;

@@ -126,6 +126,16 @@ std::string FakeExchange::WaitBody() {
   }
 }
 
+void FakeExchange::FinishWriting() {
+  std::shared_ptr<http::BodySource> source;
+  {
+    std::lock_guard lock(impl_->mu);
+    source = impl_->source;
+  }
+  std::string piece;
+  PHALANX_CHECK(source->Pull(&piece) == http::BodySource::PullResult::kNothing);
+}
+
 void FakeExchange::GoAway() {
   std::shared_ptr<Watcher> watcher;
   std::shared_ptr<http::BodySource> source;

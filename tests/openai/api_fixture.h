@@ -31,6 +31,7 @@ class FakeExchange final : public http::Exchange {
   const http::Response& WaitHead();  // of either kind of answer
   std::string WaitPiece();           // of a stream: what a pull gives, not empty
   std::string WaitBody();            // the rest of it
+  void FinishWriting();              // the kernel took the last piece; there is no next one yet
   bool is_stream() const;
   bool is_answered() const;
   std::string HeaderOf(std::string_view name);  // of the response; empty: none
