@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <limits>
 
 #include "text/utf8.h"
 
@@ -75,8 +76,10 @@ void AppendInt(int64_t value, std::string* out) {
 
 void AppendLogprob(float value, std::string* out) {
   constexpr float kLowest = -9999.0F;
+  constexpr float kHighest = std::numeric_limits<float>::max();  // JSON has no infinity
   const size_t begin = out->size();
-  fmt::format_to(std::back_inserter(*out), "{}", value > kLowest ? value : kLowest);
+  fmt::format_to(std::back_inserter(*out), "{}",
+                 value > kLowest ? std::min(value, kHighest) : kLowest);
   // Readers tell floats from integers by the point.
   if (out->find_first_of(".e", begin) == std::string::npos) *out += ".0";
 }

@@ -43,6 +43,7 @@ TEST(JsonWriterTest, Numbers) {
   EXPECT_EQ(logprob(-12345.0F), "-9999.0");
   EXPECT_EQ(logprob(-INFINITY), "-9999.0");
   EXPECT_EQ(logprob(NAN), "-9999.0");
+  EXPECT_THAT(logprob(INFINITY), ::testing::HasSubstr("e+38")) << "JSON has no infinity";
   std::string ids;
   AppendInts(std::vector<int32_t>{1, -2}, &ids);
   AppendByteList(
