@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -13,8 +14,6 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 namespace {
-
-constexpr int kMutationsASeed = 20'000;
 
 void Run(const std::string& input) {
   LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
@@ -49,8 +48,9 @@ std::string Mutate(std::string input, const std::vector<std::string>& seeds, std
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    fmt::print(stderr, "usage: {} CORPUS_FOLDER\n", argv[0]);
+  const int mutations_a_seed = argc == 3 ? std::atoi(argv[2]) : 0;
+  if (mutations_a_seed < 1) {
+    fmt::print(stderr, "usage: {} CORPUS_FOLDER MUTATIONS_A_SEED\n", argv[0]);
     return 2;
   }
   std::vector<std::string> seeds;
@@ -65,8 +65,8 @@ int main(int argc, char** argv) {
   std::mt19937 random(1);
   for (const std::string& seed : seeds) {
     Run(seed);
-    for (int i = 0; i < kMutationsASeed; ++i) Run(Mutate(seed, seeds, random));
+    for (int i = 0; i < mutations_a_seed; ++i) Run(Mutate(seed, seeds, random));
   }
-  fmt::print("{} seeds, {} mutations each\n", seeds.size(), kMutationsASeed);
+  fmt::print("{} seeds, {} mutations each\n", seeds.size(), mutations_a_seed);
   return 0;
 }
