@@ -36,7 +36,7 @@ TEST(TokenizerFilesTest, ADeepFileIsRefused) {
 }
 
 TEST(TokenizerFilesTest, ManyAddedTokensCostNoMoreThanTheirText) {
-  constexpr int kNumAdded = 40'000;
+  constexpr int kNumAdded = 80'000;
   Json json = Json::parse(ReadFile(GoldenDir() / "tokenizers/bos/tokenizer.json"));
   for (int i = 0; i < kNumAdded; ++i) {
     json["added_tokens"].push_back(
@@ -44,7 +44,7 @@ TEST(TokenizerFilesTest, ManyAddedTokensCostNoMoreThanTheirText) {
   }
   const TemporaryFolder folder;
   folder.Write("tokenizer.json", json.dump());
-  EXPECT_LT(testing::CpuSecondsOf([&] { EXPECT_TRUE(Tokenizer::Load(folder.path()).ok()); }), 1.0);
+  EXPECT_LT(testing::CpuSecondsOf([&] { EXPECT_TRUE(Tokenizer::Load(folder.path()).ok()); }), 4.0);
 }
 
 class BadFileTest : public ::testing::TestWithParam<BadFile> {};
