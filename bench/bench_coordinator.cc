@@ -6,28 +6,25 @@
 #include <fmt/format.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
-#include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <vector>
 
 #include "app/log.h"
+#include "bench/process_cost.h"
+#include "bench/steady_group.h"
 #include "coordinator/core/frontend.h"
 #include "coordinator/core/task_queue.h"
 #include "coordinator/grpc/engine_listener.h"
 #include "coordinator/grpc/public_server.h"
 #include "phalanx/v1/inference.grpc.pb.h"
-#include "tests/testing/fake_engine.h"
 
 namespace phalanx {
 namespace {
@@ -42,73 +39,6 @@ struct BenchOptions {
   bool json = false;
 };
 
-double CpuSeconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-// Gives each submitted request its tokens, one a step, all in one message.
-class SteadyGroup {
- public:
-  SteadyGroup(const std::string& socket, int32_t vocab_size, const BenchOptions& options)
-      : options_(options),
-        engine_(socket, Registration(vocab_size, options.tokens),
-                {.on_submit = [this](const internal::Submit& submit) {
-                  std::lock_guard lock(mu_);
-                  requests_.push_back(submit.request());
-                }}) {
-    PHALANX_CHECK(engine_.WaitForWelcome());
-  }
-
-  void Run() {
-    while (NumRequests() < static_cast<size_t>(options_.streams)) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    auto next = std::chrono::steady_clock::now();
-    for (int32_t index = 0; index < options_.tokens; ++index) {
-      internal::StepOutput step;
-      step.set_epoch(engine_.epoch());
-      for (const uint64_t request : requests_) {
-        constexpr int32_t kFirstWord = 300;
-        constexpr int32_t kNumWords = 1700;
-        const int32_t id = kFirstWord + (index * 7 + static_cast<int32_t>(request)) % kNumWords;
-        internal::RequestOutput* output = step.add_outputs();
-        *output = testing::FakeEngine::Output(request, index, {id},
-                                              index + 1 == options_.tokens
-                                                  ? internal::ENGINE_FINISH_LENGTH
-                                                  : internal::ENGINE_FINISH_NONE);
-        for (int k = 0; k < options_.logprobs; ++k) {
-          output->mutable_tokens(0)->add_top()->set_token_id(id);
-        }
-      }
-      engine_.SendStep(step);
-      next += std::chrono::microseconds(options_.step_us);
-      std::this_thread::sleep_until(next);
-    }
-  }
-
- private:
-  static internal::Register Registration(int32_t vocab_size, int tokens) {
-    internal::Register registration = testing::FakeEngine::DefaultRegistration(vocab_size);
-    registration.set_max_model_len(tokens + 64);
-    return registration;
-  }
-
-  size_t NumRequests() {
-    std::lock_guard lock(mu_);
-    return requests_.size();
-  }
-
-  const BenchOptions& options_;
-  std::mutex mu_;
-  std::vector<uint64_t> requests_;
-  testing::FakeEngine engine_;
-};
-
 struct ChildResult {
   int64_t tokens = 0;
   int64_t messages = 0;
@@ -116,7 +46,11 @@ struct ChildResult {
 
 ChildResult RunChild(const std::string& address, const std::string& socket, int32_t vocab_size,
                      const BenchOptions& options) {
-  SteadyGroup group(socket, vocab_size, options);
+  constexpr int32_t kMaxPromptTokens = 64;
+  bench::SteadyGroup group({.socket = socket,
+                            .vocab_size = vocab_size,
+                            .max_model_len = options.tokens + kMaxPromptTokens,
+                            .logprobs = options.logprobs});
   std::atomic<int64_t> tokens = 0;
   std::atomic<int64_t> messages = 0;
   std::vector<std::shared_ptr<grpc::Channel>> channels;
@@ -146,7 +80,8 @@ ChildResult RunChild(const std::string& address, const std::string& socket, int3
       if (!status.ok()) fmt::print(stderr, "stream {}: {}\n", i, status.error_message());
     });
   }
-  group.Run();
+  group.WaitForRequests(static_cast<size_t>(options.streams));
+  group.Run(options.tokens, options.step_us);
   for (std::thread& client : clients) client.join();
   return {.tokens = tokens, .messages = messages};
 }
@@ -181,10 +116,10 @@ int RunCoordinator(const BenchOptions& options, int to_child, int from_child, pi
     (*server)->address().copy(where.address, sizeof(where.address) - 1);
     socket.copy(where.socket, sizeof(where.socket) - 1);
     where.vocab_size = (*model)->vocab_size();
-    const double before = CpuSeconds();
+    const double before = bench::CpuSeconds();
     PHALANX_CHECK(write(to_child, &where, sizeof(where)) == sizeof(where));
     PHALANX_CHECK(read(from_child, &result, sizeof(result)) == sizeof(result));
-    cpu_s = CpuSeconds() - before;
+    cpu_s = bench::CpuSeconds() - before;
     waitpid(child, nullptr, 0);
   }
   (*server)->Shutdown();

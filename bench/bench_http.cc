@@ -3,12 +3,8 @@
 // what the machine's bare sockets cost in the same run.
 //
 // The server is this process alone; its clients are a child, so that getrusage separates them.
-#include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,8 +13,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstring>
-#include <fstream>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -26,12 +20,30 @@
 #include <thread>
 #include <vector>
 
+#include "bench/bare_sockets.h"
+#include "bench/http_client.h"
+#include "bench/process_channel.h"
+#include "bench/process_cost.h"
 #include "coordinator/http/server.h"
 #include "kernels/base/check.h"
 
 namespace phalanx::http {
 namespace {
 
+using bench::AskBareSockets;
+using bench::BareCosts;
+using bench::CloseAll;
+using bench::Connect;
+using bench::CpuSeconds;
+using bench::Drain;
+using bench::GetRequest;
+using bench::Latency;
+using bench::MeasureFirstByte;
+using bench::ProcessChannel;
+using bench::ReadAnswer;
+using bench::ResidentMib;
+using bench::Send;
+using bench::ServeBareSockets;
 using Clock = std::chrono::steady_clock;
 
 struct BenchOptions {
@@ -45,44 +57,9 @@ struct BenchOptions {
   bool json = false;
 };
 
-double Seconds(const timeval& time) {
-  return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+bench::BareSocketOptions BareOptions(const BenchOptions& options) {
+  return {.round_trips = options.probes, .bytes = static_cast<size_t>(options.chunk_bytes)};
 }
-
-double CpuSeconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return Seconds(usage.ru_utime) + Seconds(usage.ru_stime);
-}
-
-double ResidentMib() {
-  size_t total_pages = 0;
-  size_t resident_pages = 0;
-  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
-  return static_cast<double>(resident_pages) * static_cast<double>(sysconf(_SC_PAGESIZE)) /
-         (1 << 20);
-}
-
-// ------------------------------------------------------------------------- what parent and child
-// say
-
-class Channel {
- public:
-  explicit Channel(int fd) : fd_(fd) {}
-  template <typename Value>
-  void Say(const Value& value) {
-    PHALANX_CHECK(::write(fd_, &value, sizeof(value)) == sizeof(value));
-  }
-  template <typename Value>
-  Value Hear() {
-    Value value{};
-    PHALANX_CHECK(::read(fd_, &value, sizeof(value)) == sizeof(value));
-    return value;
-  }
-
- private:
-  const int fd_;
-};
 
 // --------------------------------------------------------------------------------------- the
 // server
@@ -167,103 +144,22 @@ class BenchHandler final : public Handler {
 // -------------------------------------------------------------------------------------- the
 // clients
 
-int Connect(int port) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  PHALANX_CHECK(fd >= 0);
-  PHALANX_CHECK(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
-  const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  return fd;
-}
-
-void Ask(int fd, std::string_view path) {
-  const std::string request = fmt::format("GET {} HTTP/1.1\r\nHost: bench\r\n\r\n", path);
-  PHALANX_CHECK(::send(fd, request.data(), request.size(), MSG_NOSIGNAL) ==
-                static_cast<ssize_t>(request.size()));
-}
-
-// Until the last chunk, or the connection's end.
-void ReadAnswer(int fd) {
-  constexpr std::string_view kEnd = "\r\n0\r\n\r\n";
-  std::string tail;
-  char bytes[4096];
-  while (!tail.ends_with(kEnd)) {
-    const ssize_t count = ::recv(fd, bytes, sizeof(bytes), 0);
-    if (count <= 0) return;
-    tail.append(bytes, static_cast<size_t>(count));
-    tail.erase(0, tail.size() - std::min(tail.size(), kEnd.size()));
-  }
-}
-
-// Reads from all until each had its last chunk.
-void Drain(const std::vector<int>& connections) {
-  constexpr std::string_view kEnd = "0\r\n\r\n";
-  const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
-  for (const int fd : connections) {
-    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
-    ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-  }
-  size_t left = connections.size();
-  while (left > 0) {
-    epoll_event events[64];
-    const int ready = ::epoll_wait(epoll, events, 64, -1);
-    for (int i = 0; i < ready; ++i) {
-      char bytes[16'384];
-      const ssize_t count = ::recv(events[i].data.fd, bytes, sizeof(bytes), 0);
-      const std::string_view text(bytes, count > 0 ? static_cast<size_t>(count) : 0);
-      if (count > 0 && !text.ends_with(kEnd)) continue;
-      ::epoll_ctl(epoll, EPOLL_CTL_DEL, events[i].data.fd, nullptr);
-      --left;
-    }
-  }
-  ::close(epoll);
-}
-
 std::vector<int> OpenStreams(int port, int count) {
   std::vector<int> connections;
   for (int i = 0; i < count; ++i) {
     connections.push_back(Connect(port));
-    Ask(connections.back(), "/stream");
+    Send(connections.back(), GetRequest("/stream"));
   }
   return connections;
 }
 
-void CloseAll(const std::vector<int>& connections) {
-  for (const int fd : connections) ::close(fd);
-}
-
-struct Latency {
-  double median_us = 0;
-  double p99_us = 0;
-};
-
-// Of `exchange`, from its begin to the first byte that is there.
-template <typename Begin, typename End>
-Latency Measure(int fd, int count, Begin begin_one, End end_one) {
-  std::vector<double> times;
-  for (int i = 0; i < count; ++i) {
-    const auto begin = Clock::now();
-    begin_one();
-    char byte = 0;
-    ::recv(fd, &byte, 1, MSG_PEEK);
-    times.push_back(std::chrono::duration<double, std::micro>(Clock::now() - begin).count());
-    end_one();
-  }
-  std::sort(times.begin(), times.end());
-  return {times[times.size() / 2], times[times.size() * 99 / 100]};
-}
-
-void RunClients(const BenchOptions& options, Channel channel) {
+void RunClients(const BenchOptions& options, ProcessChannel channel) {
   const int port = channel.Hear<int>();
   // Idle connections, each of which was used once.
   std::vector<int> idle;
   for (int i = 0; i < options.idle_connections; ++i) {
     idle.push_back(Connect(port));
-    Ask(idle.back(), "/once");
+    Send(idle.back(), GetRequest("/once"));
     ReadAnswer(idle.back());
   }
   channel.Say('i');
@@ -279,18 +175,12 @@ void RunClients(const BenchOptions& options, Channel channel) {
   std::thread drain([&] { Drain(neighbours); });
   channel.Hear<char>();
   const int probe = Connect(port);
-  channel.Say(Measure(
-      probe, options.probes, [&] { Ask(probe, "/once"); }, [&] { ReadAnswer(probe); }));
+  channel.Say(MeasureFirstByte(
+      probe, options.probes, [&] { Send(probe, GetRequest("/once")); },
+      [&] { ReadAnswer(probe); }));
   drain.join();
   CloseAll(neighbours);
-  // Bare sockets.
-  const int bare = Connect(channel.Hear<int>());
-  std::string piece(static_cast<size_t>(options.chunk_bytes), 'x');
-  channel.Say(Measure(
-      bare, options.probes, [&] { ::send(bare, piece.data(), piece.size(), MSG_NOSIGNAL); },
-      [&] { ::recv(bare, piece.data(), piece.size(), MSG_WAITALL); }));
-  while (::recv(bare, piece.data(), piece.size(), 0) > 0) {
-  }
+  AskBareSockets(BareOptions(options), channel);
 }
 
 // -------------------------------------------------------------------------------------- the parent
@@ -305,41 +195,7 @@ void TickFor(BenchHandler& handler, int chunks, int step_us) {
   }
 }
 
-struct BareCosts {
-  double write_us = 0;
-  Latency round_trip;
-};
-
-BareCosts MeasureBareSockets(const BenchOptions& options, Channel& channel) {
-  const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  PHALANX_CHECK(::bind(listening, reinterpret_cast<sockaddr*>(&address), length) == 0);
-  PHALANX_CHECK(::listen(listening, 1) == 0);
-  ::getsockname(listening, reinterpret_cast<sockaddr*>(&address), &length);
-  channel.Say(static_cast<int>(ntohs(address.sin_port)));
-  const int fd = ::accept(listening, nullptr, nullptr);
-  const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  std::string piece(static_cast<size_t>(options.chunk_bytes), 'x');
-  for (int i = 0; i < options.probes; ++i) {
-    ::recv(fd, piece.data(), piece.size(), MSG_WAITALL);
-    ::send(fd, piece.data(), piece.size(), MSG_NOSIGNAL);
-  }
-  BareCosts costs;
-  costs.round_trip = channel.Hear<Latency>();
-  constexpr int kNumWrites = 20'000;
-  const double before = CpuSeconds();
-  for (int i = 0; i < kNumWrites; ++i) ::send(fd, piece.data(), piece.size(), MSG_NOSIGNAL);
-  costs.write_us = (CpuSeconds() - before) / kNumWrites * 1e6;
-  ::close(fd);
-  ::close(listening);
-  return costs;
-}
-
-int RunServer(const BenchOptions& options, Channel channel) {
+int RunServer(const BenchOptions& options, ProcessChannel channel) {
   spdlog::set_level(spdlog::level::warn);
   const auto handler = std::make_shared<BenchHandler>(options.chunk_bytes);
   ServerOptions server_options;
@@ -369,7 +225,7 @@ int RunServer(const BenchOptions& options, Channel channel) {
   const auto first_byte = channel.Hear<Latency>();
   probed = true;
   ticks.join();
-  const BareCosts bare = MeasureBareSockets(options, channel);
+  const BareCosts bare = ServeBareSockets(BareOptions(options), channel);
 
   const double idle_kib = idle_mib * 1024 / options.idle_connections;
   if (options.json) {
@@ -404,11 +260,11 @@ int Run(const BenchOptions& options) {
   const pid_t child = ::fork();
   if (child == 0) {
     ::close(ends[0]);
-    RunClients(options, Channel(ends[1]));
+    RunClients(options, ProcessChannel(ends[1]));
     ::_exit(0);
   }
   ::close(ends[1]);
-  const int result = RunServer(options, Channel(ends[0]));
+  const int result = RunServer(options, ProcessChannel(ends[0]));
   ::waitpid(child, nullptr, 0);
   return result;
 }
