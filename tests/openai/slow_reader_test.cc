@@ -21,6 +21,7 @@ class SlowReaderTest : public ::testing::Test {
     request_ = api_.PopSubmit().request();
     word_ = api_.Encode(" the").front();
   }
+  ~SlowReaderTest() override { exchange_->GoAway(); }  // a server does after --http-write-timeout
 
   // Text of about that length, so that the memory it takes is more.
   void SendText(int32_t num_bytes) {
