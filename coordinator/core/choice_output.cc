@@ -89,16 +89,16 @@ void ChoiceOutput::AppendText(std::string_view text) {
     pending_.mutable_text_delta()->append(text);
     return;
   }
-  const ReasoningSplitter::Pieces pieces = splitter_->Append(text);
+  AppendPieces(splitter_->Append(text));
+}
+
+void ChoiceOutput::AppendPieces(const ReasoningSplitter::Pieces& pieces) {
   pending_.mutable_reasoning_delta()->append(pieces.reasoning);
   pending_.mutable_text_delta()->append(pieces.content);
 }
 
 void ChoiceOutput::FlushReasoning() {
-  if (!splitter_) return;
-  const ReasoningSplitter::Pieces pieces = splitter_->Finish();
-  pending_.mutable_reasoning_delta()->append(pieces.reasoning);
-  pending_.mutable_text_delta()->append(pieces.content);
+  if (splitter_) AppendPieces(splitter_->Finish());
 }
 
 // The token that ends a sequence is counted and reported, but its text is no part of the answer

@@ -59,6 +59,7 @@ class ChoiceOutput {
   bool AppendToken(const internal::TokenInfo& token, std::string_view text);
   std::string TextOf(int32_t id);
   void AppendText(std::string_view text);
+  void AppendPieces(const ReasoningSplitter::Pieces& pieces);
   void FlushReasoning();
   bool IsFinalStopToken(const internal::RequestOutput& output, int32_t position) const;
   void FlushText();

@@ -14,12 +14,19 @@ StatusOr<v1::StructuredOutputs*> Claim(const JsonField& field, const Renaming& w
   return call->sampling.mutable_structured_outputs();
 }
 
-Status SetSchema(const JsonField& field, std::string_view word, Call* call) {
+// A field that is JSON or the text of some, as the text.
+StatusOr<std::string> JsonText(const JsonField& field, std::string_view what) {
   const Json& json = field.json();
-  if (!json.is_object() && !json.is_string()) return field.Refuse("a JSON schema or its text");
+  if (!json.is_object() && !json.is_string())
+    return field.Refuse(fmt::format("{} or its text", what));
+  return json.is_string() ? json.get<std::string>() : json.dump();
+}
+
+Status SetSchema(const JsonField& field, std::string_view word, Call* call) {
+  PHALANX_ASSIGN_OR_RETURN(const std::string schema, JsonText(field, "a JSON schema"));
   PHALANX_ASSIGN_OR_RETURN(v1::StructuredOutputs * out,
                            Claim(field, {"sampling.structured_outputs.json_schema", word}, call));
-  out->set_json_schema(json.is_string() ? json.get<std::string>() : json.dump());
+  out->set_json_schema(schema);
   return OkStatus();
 }
 
@@ -40,12 +47,11 @@ Status SetGrammar(const JsonField& field, std::string_view word, Call* call) {
 }
 
 Status SetStructuralTag(const JsonField& field, std::string_view word, Call* call) {
-  const Json& json = field.json();
-  if (!json.is_object() && !json.is_string()) return field.Refuse("a structural tag or its text");
+  PHALANX_ASSIGN_OR_RETURN(const std::string tag, JsonText(field, "a structural tag"));
   PHALANX_ASSIGN_OR_RETURN(
       v1::StructuredOutputs * out,
       Claim(field, {"sampling.structured_outputs.structural_tag", word}, call));
-  out->set_structural_tag(json.is_string() ? json.get<std::string>() : json.dump());
+  out->set_structural_tag(tag);
   return OkStatus();
 }
 
