@@ -27,7 +27,8 @@ struct RenderOptions {
 // Immutable: Render may be called from any number of threads.
 class Template {
  public:
-  // Parses and checks. INVALID_ARGUMENT: "chat_template: line N: ...". `source` is UTF-8.
+  // Parses and checks. `source` is UTF-8. INVALID_ARGUMENT: "chat_template: line N: ...";
+  // RESOURCE_EXHAUSTED: nested too deeply or a constant too large.
   static StatusOr<Template> Parse(std::string_view source);
 
   Template(Template&&) noexcept;
