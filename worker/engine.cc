@@ -31,6 +31,7 @@ class LockstepEngine final : public Engine {
                                   .top_p_candidates = options.top_p_candidates},
                                  model.shard(), backend, communicator)),
         buffers_(limits_, options.scheduler.max_num_logit_rows),
+        grammars_(limits_.vocab_size),
         masks_(limits_.vocab_size),
         board_(options.board),
         deadline_(options.deadline) {}
@@ -51,9 +52,9 @@ class LockstepEngine final : public Engine {
     }
     const uint64_t id = request.id;
     request.params.constraint = request.grammar == nullptr ? Constraint::kNone : Constraint::kMask;
-    PHALANX_ASSIGN_OR_RETURN(auto matcher, SequenceGrammars::Replay(request));
+    PHALANX_ASSIGN_OR_RETURN(auto grammar, grammars_.Replay(request));
     PHALANX_RETURN_IF_ERROR(scheduler_.Add(std::move(request)));
-    if (matcher != nullptr) grammars_.Start(id, std::move(matcher));
+    if (grammar != nullptr) grammars_.Start(id, std::move(grammar));
     flights_.emplace(id, std::move(flight));
     return OkStatus();
   }
@@ -131,6 +132,7 @@ class LockstepEngine final : public Engine {
     const std::chrono::milliseconds allowed = deadline.For(plan);
     Publish(Activity::kForwardPass, allowed);
     for (const SlotInit& init : plan.inits) sampler_->InitSlot(init);
+    for (const SequenceWork& work : plan.work) sampler_->TakeForced(work);
     PHALANX_RETURN_IF_ERROR(ShareMasks(plan));
     const ForwardBatch batch = buffers_.Fill(plan, *sampler_);
     PHALANX_ASSIGN_OR_RETURN(const TensorView logits, model_.Forward(batch));
@@ -230,7 +232,6 @@ class LockstepEngine final : public Engine {
       EngineOutput output;
       output.token = token;
       output.logprobs = std::move(by_slot.at(token.slot)->logprobs);
-      if (token.finish != FinishReason::kNone) grammars_.End(token.request);
       const auto flight = flights_.find(token.request);
       if (flight != flights_.end()) {
         output.prompt = std::move(flight->second.prompt);
@@ -239,8 +240,22 @@ class LockstepEngine final : public Engine {
         flights_.erase(flight);
       }
       outputs.push_back(std::move(output));
+      AppendForced(token, outputs);
     }
     return outputs;
+  }
+
+  // What the grammar leaves no choice about needs no step: it is output now, and runs with the
+  // token before it in the next one.
+  void AppendForced(TokenOutput token, std::vector<EngineOutput>& outputs) {
+    while (token.finish == FinishReason::kNone) {
+      const auto forced = grammars_.AcceptForced(token.request, token.index + 1);
+      if (!forced) return;
+      token = scheduler_.Append(token.request, *forced);
+      EngineOutput& output = outputs.emplace_back();
+      output.token = token;
+    }
+    grammars_.End(token.request);
   }
 
   PlanLimits limits_;

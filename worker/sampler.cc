@@ -59,6 +59,11 @@ class ShardedSampler final : public Sampler {
   void InitSlot(const SlotInit& init) override {
     slots_[static_cast<size_t>(init.slot)].Init(init);
   }
+  void TakeForced(const SequenceWork& work) override {
+    SlotState& slot = slots_[static_cast<size_t>(work.slot)];
+    const std::span<const int32_t> tokens = work.tokens;
+    for (const int32_t id : tokens.last(static_cast<size_t>(work.num_forced))) slot.Append(id);
+  }
   int32_t LastSample(int32_t slot) const override {
     return slots_[static_cast<size_t>(slot)].last_sample();
   }

@@ -68,6 +68,8 @@ class Sampler {
 
   // Places a sequence in a slot: parameters and what it has seen.
   virtual void InitSlot(const SlotInit& init) = 0;
+  // Takes up the tokens of its output that the work forces; once, before NumMasks and Sample.
+  virtual void TakeForced(const SequenceWork& work) = 0;
   virtual int32_t LastSample(int32_t slot) const = 0;
   // How many rows of masks Sample needs for the plan, whose slots are placed.
   virtual size_t NumMasks(const StepPlan& plan) const = 0;

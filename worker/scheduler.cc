@@ -121,6 +121,7 @@ void Scheduler::Impl::Vacate(Sequence& sequence) {
   sequence.slot = -1;
   sequence.slot_is_ready = false;
   sequence.slot_has_sample = false;
+  sequence.num_told = 0;
   sequence.num_scheduled = 0;
 }
 
@@ -145,7 +146,7 @@ std::vector<TokenOutput> Scheduler::Impl::Commit(const std::vector<SampledToken>
       if (!prompt_was_computed && num_computed >= sequence->num_prompt) {
         waiting.PromptComputed(*sequence);
       }
-      if (is_sampled) outputs.push_back(AppendSample(*sequence, *own_sample));
+      if (is_sampled) outputs.push_back(AppendSample(*sequence, own_sample->token_id));
     } else {
       Vacate(*sequence);
     }
@@ -156,18 +157,33 @@ std::vector<TokenOutput> Scheduler::Impl::Commit(const std::vector<SampledToken>
   return outputs;
 }
 
-TokenOutput Scheduler::Impl::AppendSample(Sequence& sequence, const SampledToken& sample) {
-  PHALANX_CHECK_GE(sample.token_id, 0);
-  PHALANX_CHECK_LT(sample.token_id, config.limits.vocab_size);
+TokenOutput Scheduler::Impl::AppendSample(Sequence& sequence, int32_t token_id) {
+  // Whoever samples a token knows it; AppendToken may end the sequence.
+  sequence.slot_has_sample = true;
+  ++sequence.num_told;
+  return AppendToken(sequence, token_id);
+}
+
+TokenOutput Scheduler::Impl::AppendForced(uint64_t request, int32_t token_id) {
+  PHALANX_CHECK(in_flight.empty());
+  const auto found = sequences.find(request);
+  PHALANX_CHECK(found != sequences.end());
+  PHALANX_CHECK(found->second->is_running());
+  found->second->slot_has_sample = false;
+  return AppendToken(*found->second, token_id);
+}
+
+TokenOutput Scheduler::Impl::AppendToken(Sequence& sequence, int32_t token_id) {
+  PHALANX_CHECK_GE(token_id, 0);
+  PHALANX_CHECK_LT(token_id, config.limits.vocab_size);
   const TokenOutput output{.request = sequence.id,
                            .slot = sequence.slot,
                            .index = sequence.num_emitted(),
-                           .token_id = sample.token_id,
-                           .finish = ReasonToFinish(sequence, sample.token_id),
+                           .token_id = token_id,
+                           .finish = ReasonToFinish(sequence, token_id),
                            .cached_tokens = sequence.num_cached_prompt};
   if (output.finish == FinishReason::kNone) {
-    sequence.tokens.push_back(sample.token_id);
-    sequence.slot_has_sample = true;
+    sequence.tokens.push_back(token_id);
     return output;
   }
   waiting.LeaveGroup(sequence);
@@ -202,6 +218,10 @@ uint64_t Scheduler::RequestInSlot(int32_t slot) const {
 
 std::vector<TokenOutput> Scheduler::Commit(const std::vector<SampledToken>& samples) {
   return impl_->Commit(samples);
+}
+
+TokenOutput Scheduler::Append(uint64_t request, int32_t token_id) {
+  return impl_->AppendForced(request, token_id);
 }
 
 SchedulerStats Scheduler::stats() const {

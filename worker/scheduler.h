@@ -108,6 +108,9 @@ class Scheduler {
   // prefix cache. One sample for every work with Sample::kLast, also for requests cancelled
   // meanwhile, whose tokens are dropped and may be anything.
   std::vector<TokenOutput> Commit(const std::vector<SampledToken>& samples);
+  // A running request's next token is known without the model. Between Commit() and Schedule();
+  // the request has not finished. The next plans run it with the tokens around it as a chunk.
+  TokenOutput Append(uint64_t request, int32_t token_id);
   SchedulerStats stats() const;
 
  private:

@@ -28,7 +28,10 @@ struct Scheduler::Impl {
   Status Add(EngineRequest request);
   bool Cancel(uint64_t request);
   std::vector<TokenOutput> Commit(const std::vector<SampledToken>& samples);
-  TokenOutput AppendSample(Sequence& sequence, const SampledToken& sample);
+  TokenOutput AppendForced(uint64_t request, int32_t token_id);
+  TokenOutput AppendSample(Sequence& sequence, int32_t token_id);
+  // Ends the sequence, which is gone then, or lets it go on.
+  TokenOutput AppendToken(Sequence& sequence, int32_t token_id);
   FinishReason ReasonToFinish(const Sequence& sequence, int32_t token_id) const;
   // Gives back slot and blocks.
   void Vacate(Sequence& sequence);

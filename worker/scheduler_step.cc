@@ -31,9 +31,6 @@ StepPlan Scheduler::Impl::Schedule() {
   StepRows share;
   if (prefill_is_due) share = {PrefillShare(left.tokens, step), PrefillShare(left.logits, step)};
   const int32_t num_decodes = static_cast<int32_t>(decodes.size());
-  prefill_left = {std::max(left.tokens - num_decodes, share.tokens),
-                  std::max(left.logits - num_decodes, share.logits)};
-
   // Where not all decodes fit, those that have waited longest go first.
   const int32_t num_first =
       std::min({num_decodes, left.tokens - share.tokens, left.logits - share.logits});
@@ -43,6 +40,10 @@ StepPlan Scheduler::Impl::Schedule() {
   }
   const auto first_end = decodes.begin() + num_first;
   std::for_each(decodes.begin(), first_end, [this](Sequence* s) { ScheduleDecode(*s); });
+  // What is left now counts: decodes that found no block have taken nothing.
+  const int32_t num_rest = num_decodes - num_first;
+  prefill_left = {std::max(left.tokens - num_rest, share.tokens),
+                  std::max(left.logits - num_rest, share.logits)};
   for (Sequence* sequence : prefills) SchedulePrefill(*sequence);
   if (preempted_at_step != step) AdmitWaiting();
   std::for_each(first_end, decodes.end(), [this](Sequence* s) { ScheduleDecode(*s); });
@@ -170,6 +171,7 @@ StepPlan Scheduler::Impl::MakePlan() {
                             .prompt_ids = {sequence->tokens.begin(), prompt_end},
                             .emitted_ids = {prompt_end, sequence->tokens.end()}});
       sequence->slot_is_ready = true;
+      sequence->num_told = sequence->num_tokens();
     }
     SequenceWork& work = plan.work.emplace_back();
     work.slot = sequence->slot;
@@ -182,6 +184,9 @@ StepPlan Scheduler::Impl::MakePlan() {
     } else {
       work.tokens.assign(begin, end);
     }
+    const int32_t end_position = sequence->num_computed + sequence->num_scheduled;
+    work.num_forced = std::max(end_position - sequence->num_told, 0);
+    sequence->num_told = std::max(end_position, sequence->num_told);
     if (end == sequence->tokens.end()) work.sample = SequenceWork::Sample::kLast;
     const int32_t num_logits =
         NumLogits(*sequence, sequence->num_computed, sequence->num_scheduled);

@@ -39,6 +39,7 @@ struct Sequence {
   int32_t slot = -1;             // -1: waiting
   bool slot_is_ready = false;    // the ranks know the slot's parameters
   bool slot_has_sample = false;  // and the last of `tokens` is what they sampled last
+  int32_t num_told = 0;          // leading tokens that they know
 
   int32_t num_scheduled = 0;  // tokens in the plan being made or in flight
   int64_t last_scheduled_step = 0;

@@ -49,6 +49,12 @@ Status ValidateTokens(const SequenceWork& work, bool slot_has_sample, const Plan
   std::span<const int32_t> literals = work.tokens;
   if (ends_with_sample) literals = literals.first(literals.size() - 1);
   PHALANX_RETURN_IF_ERROR(CheckTokens("work.tokens", literals, limits.vocab_size));
+  // A slot that is initialised here is told of all its output at once.
+  const int64_t most_forced =
+      ends_with_sample || !slot_has_sample ? 0 : static_cast<int64_t>(literals.size());
+  if (work.num_forced < 0 || work.num_forced > most_forced) {
+    return InvalidField("work.num_forced", work.num_forced, fmt::format("0 to {}", most_forced));
+  }
   const int64_t end = int64_t{work.start_position} + static_cast<int64_t>(work.tokens.size());
   if (work.start_position < 0 || end > limits.max_model_len) {
     return InvalidField("work.start_position",

@@ -33,6 +33,9 @@ struct SequenceWork {
   int32_t slot = 0;
   int32_t start_position = 0;   // absolute position of tokens[0]
   std::vector<int32_t> tokens;  // literal ids; kLastSample allowed as the last one only
+  // So many of `tokens`, the last ones, continue the output without having been sampled: the slot
+  // takes them up before anything else.
+  int32_t num_forced = 0;
   std::vector<int32_t>
       block_table;  // all blocks of the sequence, covering start_position + tokens.size()
   std::vector<int32_t> logit_offsets;  // offsets into tokens whose logits are needed, ascending

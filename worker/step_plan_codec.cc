@@ -98,7 +98,7 @@ class Reader {
 
 // Lower bounds of the encoded sizes, so that a count of structs can be judged.
 constexpr size_t kMinInitBytes = 89;
-constexpr size_t kMinWorkBytes = 21;
+constexpr size_t kMinWorkBytes = 25;
 constexpr size_t kBiasBytes = sizeof(int32_t) + sizeof(float);
 
 void EncodeParams(const SamplingParams& params, Writer& out) {
@@ -186,6 +186,7 @@ std::string Encode(const StepPlan& plan) {
     out.Scalar(work.slot);
     out.Scalar(work.start_position);
     out.Ids(work.tokens);
+    out.Scalar(work.num_forced);
     out.Ids(work.block_table);
     out.Ids(work.logit_offsets);
     out.Scalar(work.sample);
@@ -213,6 +214,7 @@ StatusOr<StepPlan> Decode(std::string_view bytes) {
     in.Scalar(work.slot);
     in.Scalar(work.start_position);
     in.Ids(work.tokens);
+    in.Scalar(work.num_forced);
     in.Ids(work.block_table);
     in.Ids(work.logit_offsets);
     in.Enumerator(work.sample, SequenceWork::Sample::kLast);

@@ -53,12 +53,42 @@ class RoundMatcher final : public GrammarMatcher {
   bool finished_ = false;
 };
 
-class RoundGrammar final : public CompiledGrammar {
+// The same, of which two tokens in five have but one choice, and so has the end.
+class NarrowMatcher final : public GrammarMatcher {
+ public:
+  explicit NarrowMatcher(std::span<const int32_t> stop_ids) : round_(stop_ids) {}
+
+  bool Accept(int32_t token_id) override {
+    if (!Allows(token_id) || !round_.Accept(token_id)) return false;
+    ++index_;
+    return true;
+  }
+  Mask FillMask(std::span<uint32_t> words) override {
+    const Mask mask = round_.FillMask(words);
+    for (int32_t id = 0; id < kVocab; ++id) {
+      if (!Allows(id)) words[static_cast<size_t>(id) / 32] &= ~(1U << (id % 32));
+    }
+    return mask;
+  }
+  bool finished() const override { return round_.finished(); }
+
+ private:
+  bool IsNarrow() const { return index_ < kLength && index_ % 5 >= 3; }
+  bool Allows(int32_t id) const { return !IsNarrow() || id == index_ % kPeriod + kPeriod * index_; }
+
+  RoundMatcher round_;
+  int32_t index_ = 0;
+};
+
+template <typename Matcher>
+class MatcherGrammar final : public CompiledGrammar {
  public:
   std::unique_ptr<GrammarMatcher> NewMatcher(std::span<const int32_t> stop_ids) const override {
-    return std::make_unique<RoundMatcher>(stop_ids);
+    return std::make_unique<Matcher>(stop_ids);
   }
 };
+using RoundGrammar = MatcherGrammar<RoundMatcher>;
+using NarrowGrammar = MatcherGrammar<NarrowMatcher>;
 
 // Odd ones have the grammar.
 EngineRequest MakeRequest(uint64_t id) {
@@ -184,6 +214,98 @@ TEST_P(EngineGrammarOverRanks, ReplayedOutputContinues) {
     Finish(engine, rest);
   });
   EXPECT_TRUE(std::ranges::equal(rest.at(3).tokens, std::span(want.tokens).subspan(10)));
+}
+
+// Half of them with the narrow grammar; log-probabilities make the model say every token.
+EngineRequest MakeNarrow(uint64_t id, int32_t logprobs) {
+  EngineRequest request = MakeRequest(id);
+  if (request.grammar != nullptr) request.grammar = std::make_shared<const NarrowGrammar>();
+  request.params.repetition_penalty = 1.3F;
+  request.params.frequency_penalty = 0.4F;
+  request.params.logprobs = logprobs;
+  return request;
+}
+
+struct NarrowRun {
+  Answers answers;
+  uint64_t steps = 0;
+  SchedulerStats stats;
+};
+
+NarrowRun RunNarrow(const Scenario& scenario, int32_t logprobs) {
+  NarrowRun run;
+  run.stats = RunGroup(scenario, [&](Engine& engine) {
+    for (const uint64_t id : AllIds()) {
+      ASSERT_TRUE(engine.Submit(MakeNarrow(id, logprobs)).ok());
+    }
+    Finish(engine, run.answers);
+    run.steps = engine.last_step();
+  });
+  return run;
+}
+
+void ExpectSameTokens(const Answers& a, const Answers& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [id, answer] : a) {
+    EXPECT_TRUE(answer.status.ok()) << answer.status;
+    EXPECT_EQ(answer.tokens, b.at(id).tokens) << "request " << id;
+  }
+}
+
+TEST_P(EngineGrammarOverRanks, ForcedTokensSkipTheModelAndChangeNothing) {
+  const NarrowRun all = RunNarrow({.ranks = GetParam()}, 1);
+  const NarrowRun skipping = RunNarrow({.ranks = GetParam()}, -1);
+  for (const auto& [id, answer] : skipping.answers) {
+    if (id % 2 == 1) ExpectRound(answer);
+  }
+  ExpectSameTokens(all.answers, skipping.answers);
+  for (const int32_t chunk : {2, 7}) {
+    ExpectSameTokens(all.answers,
+                     RunNarrow({.ranks = GetParam(), .max_num_tokens = chunk}, -1).answers);
+  }
+  const NarrowRun tight = RunNarrow({.ranks = GetParam(), .num_blocks = 12}, -1);
+  EXPECT_GT(tight.stats.num_preemptions, 0);
+  ExpectSameTokens(all.answers, tight.answers);
+}
+
+TEST(EngineGrammarTest, ForcedTokensTakeNoStep) {
+  const auto steps = [](int32_t logprobs) {
+    uint64_t count = 0;
+    RunGroup({}, [&](Engine& engine) {
+      Answers answers;
+      ASSERT_TRUE(engine.Submit(MakeNarrow(1, logprobs)).ok());
+      Finish(engine, answers);
+      ExpectRound(answers.at(1));
+      count = engine.last_step();
+    });
+    return count;
+  };
+  EXPECT_EQ(steps(1), kLength + 1);
+  EXPECT_EQ(steps(-1), 15) << "25 tokens, of which 10 are forced, and so is the end";
+}
+
+TEST(EngineGrammarTest, BansKeepForcedTokensToTheModel) {
+  EngineRequest request = MakeNarrow(1, -1);
+  request.params.min_tokens = kLength + 1;  // the end may not come when the grammar wants it
+  RunGroup({}, [&](Engine& engine) {
+    Answers answers;
+    ASSERT_TRUE(engine.Submit(request).ok());
+    Finish(engine, answers);
+    EXPECT_EQ(answers.at(1).status.code(), StatusCode::kInvalidArgument);
+    EXPECT_EQ(answers.at(1).tokens.size(), kLength);
+  });
+}
+
+TEST(EngineGrammarTest, ForcedTokensCountTowardsMaxTokens) {
+  EngineRequest request = MakeNarrow(1, -1);
+  request.params.max_tokens = 4;
+  RunGroup({}, [&](Engine& engine) {
+    Answers answers;
+    ASSERT_TRUE(engine.Submit(request).ok());
+    Finish(engine, answers);
+    EXPECT_EQ(answers.at(1).tokens.size(), 4U);
+    EXPECT_EQ(engine.last_step(), 3U);
+  });
 }
 
 TEST(EngineGrammarTest, RefusesToReplayWhatTheGrammarForbids) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace phalanx {
 namespace {
@@ -76,7 +77,8 @@ std::vector<SampledToken> FakeRanks::Run(const StepPlan& plan) {
             .tokens = init.prompt_ids,
             .num_prompt = init.prompt_ids.size(),
             .num_run = 0,
-            .is_fresh = true};
+            .is_fresh = true,
+            .awaits_forced = false};
     slot.tokens.insert(slot.tokens.end(), init.emitted_ids.begin(), init.emitted_ids.end());
   }
   size_t num_logits = 0;
@@ -99,6 +101,10 @@ void FakeRanks::RunWork(const SequenceWork& work, std::vector<SampledToken>& sam
   Slot& slot = slots_[static_cast<size_t>(work.slot)];
   const size_t start = static_cast<size_t>(work.start_position);
   const size_t end = start + work.tokens.size();
+  if (std::exchange(slot.awaits_forced, false)) {
+    EXPECT_GT(work.num_forced, 0) << "a token was not sampled for nothing";
+  }
+  slot.tokens.insert(slot.tokens.end(), work.tokens.end() - work.num_forced, work.tokens.end());
   ASSERT_LE(end, slot.tokens.size());
   if (slot.is_fresh) {
     slot.is_fresh = false;
@@ -130,16 +136,21 @@ void FakeRanks::RunWork(const SequenceWork& work, std::vector<SampledToken>& sam
   samples.push_back({work.slot, token});
 }
 
-void FakeRanks::CheckLogits(const SequenceWork& work, const Slot& slot) const {
+void FakeRanks::CheckLogits(const SequenceWork& work, Slot& slot) const {
+  const bool is_sampled = work.sample == SequenceWork::Sample::kLast;
   std::vector<int32_t> expected;
   if (slot.params.prompt_logprobs >= 0 && slot.tokens.size() == slot.num_prompt) {
     expected.resize(work.tokens.size());
     std::iota(expected.begin(), expected.end(), 0);
-  } else if (slot.num_run == slot.tokens.size()) {
+  } else if (is_sampled) {
     expected = {static_cast<int32_t>(work.tokens.size()) - 1};
   }
   EXPECT_EQ(work.logit_offsets, expected);
-  EXPECT_EQ(work.sample == SequenceWork::Sample::kLast, slot.num_run == slot.tokens.size());
+  // Ranks do not know of the forced tokens that the next chunks bring.
+  const bool ran_all = slot.num_run == slot.tokens.size();
+  const bool has_output = slot.tokens.size() > slot.num_prompt;
+  slot.awaits_forced = ran_all && !is_sampled && has_output;
+  EXPECT_EQ(is_sampled, ran_all && !slot.awaits_forced);
 }
 
 }  // namespace phalanx

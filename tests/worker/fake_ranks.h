@@ -35,10 +35,11 @@ class FakeRanks {
     size_t num_prompt = 0;
     size_t num_run = 0;  // tokens run since the slot was initialised, cached ones included
     bool is_fresh = false;
+    bool awaits_forced = false;  // it was not sampled although all its tokens had run
   };
   uint64_t& KvAt(const SequenceWork& work, size_t position);
   void RunWork(const SequenceWork& work, std::vector<SampledToken>& samples);
-  void CheckLogits(const SequenceWork& work, const Slot& slot) const;
+  void CheckLogits(const SequenceWork& work, Slot& slot) const;
 
   SchedulerConfig config_;
   std::function<std::string(int32_t)> salt_of_slot_;

@@ -25,6 +25,7 @@ struct Totals {
   int64_t operations = 0;
   int64_t finished = 0;
   int64_t cancelled = 0;
+  int64_t appended = 0;
   int64_t refused = 0;
   int64_t preemptions = 0;
   int64_t hits = 0;
@@ -179,12 +180,24 @@ class Episode {
       count += CancelOne();
       CheckBlocksOfPlanAreHeld(plan, num_free_blocks);
     }
-    for (const TokenOutput& output : scheduler_.Commit(ranks_.Run(plan))) Receive(output);
+    for (const TokenOutput& output : scheduler_.Commit(ranks_.Run(plan))) {
+      Receive(output);
+      if (Choose(10)) AppendSome(output.request);
+    }
     SchedulerPeer::CheckInvariants(scheduler_);
     for (const auto& [id, live] : live_) {
       EXPECT_LT(step_ - live.added_at_step, kMostStepsToFinish) << "request " << id << " starves";
     }
     return count;
+  }
+
+  // What would have been sampled becomes known without the ranks.
+  void AppendSome(uint64_t request) {
+    for (int32_t left = Uniform(1, 6); left > 0 && live_.contains(request); --left) {
+      const Live& live = live_.at(request);
+      Receive(scheduler_.Append(request, live.expected.tokens[live.next_index]));
+      ++totals_.appended;
+    }
   }
 
   void CheckBlocksOfPlanAreHeld(const StepPlan& plan, int64_t num_free_before) {
@@ -246,6 +259,7 @@ TEST_P(SchedulerModelTest, KeepsItsInvariantsOverRandomOperations) {
   EXPECT_GE(totals.operations, kNumEpisodes / 2 * kOperationsPerEpisode);
   EXPECT_GT(totals.finished, 10000);
   EXPECT_GT(totals.cancelled, 1000);
+  EXPECT_GT(totals.appended, 10000);
   EXPECT_GT(totals.refused, 1000);
   EXPECT_GT(totals.preemptions, 1000);
   EXPECT_GT(totals.hits, 10000);

@@ -64,6 +64,17 @@ StepPlan GoodPlan() {
   return plan;
 }
 
+// Slot 3 goes on with a token that was sampled and two that were not.
+StepPlan ForcedPlan() {
+  StepPlan plan = GoodPlan();
+  plan.inits.clear();
+  plan.work.erase(plan.work.begin());
+  plan.work[0].tokens = {7, 8, 9};
+  plan.work[0].num_forced = 2;
+  plan.work[0].logit_offsets = {2};
+  return plan;
+}
+
 TEST(StepPlanTest, TakesAGoodPlanHeartbeatsAndShutdown) {
   EXPECT_EQ(Validate(GoodPlan(), kLimits), OkStatus());
   EXPECT_EQ(Validate(StepPlan(), kLimits), OkStatus());
@@ -145,6 +156,19 @@ INSTANTIATE_TEST_SUITE_P(
                 "work.tokens", "is -1"},
         BadPlan{"LastSampleOfAFreshSlot", [](Plan& p) { p.work[0].tokens[4] = kLastSample; },
                 "work.tokens", "slot 1 is initialised here"},
+        BadPlan{"NegativeForced", [](Plan& p) { p.work[1].num_forced = -1; }, "work.num_forced",
+                "is -1"},
+        BadPlan{"ForcedIsTheSample", [](Plan& p) { p.work[1].num_forced = 1; }, "work.num_forced",
+                "0 to 0"},
+        BadPlan{"MoreForcedThanTokens",
+                [](Plan& p) {
+                  p.work[1].tokens = {8, 9};
+                  p.work[1].logit_offsets = {1};
+                  p.work[1].num_forced = 3;
+                },
+                "work.num_forced", "0 to 2"},
+        BadPlan{"ForcedInAFreshSlot", [](Plan& p) { p.work[0].num_forced = 1; }, "work.num_forced",
+                "0 to 0"},
         BadPlan{"NegativePosition", [](Plan& p) { p.work[1].start_position = -1; },
                 "work.start_position", "is -1"},
         BadPlan{"PositionBeyondTheModel", [](Plan& p) { p.work[1].start_position = 32; },
@@ -180,7 +204,7 @@ INSTANTIATE_TEST_SUITE_P(
 // Encoding
 
 TEST(StepPlanCodecTest, RoundTrips) {
-  for (const StepPlan& plan : {GoodPlan(), StepPlan()}) {
+  for (const StepPlan& plan : {GoodPlan(), ForcedPlan(), StepPlan()}) {
     const StatusOr<StepPlan> decoded = Decode(Encode(plan));
     ASSERT_TRUE(decoded.ok()) << decoded.status();
     EXPECT_EQ(*decoded, plan);
