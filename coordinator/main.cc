@@ -14,6 +14,7 @@
 #include "coordinator/grpc/engine_listener.h"
 #include "coordinator/grpc/public_server.h"
 #include "coordinator/http/server.h"
+#include "coordinator/metrics/metrics_page.h"
 #include "coordinator/openai/openai_handler.h"
 #include "coordinator/options.h"
 
@@ -49,10 +50,13 @@ void Drain(Frontend& frontend, const sigset_t& signals, std::chrono::millisecond
   frontend.WaitForDetach(kLeave);
 }
 
-StatusOr<std::unique_ptr<http::Server>> StartHttp(const HttpOptions& options, Frontend& frontend,
-                                                  TaskQueue& queue) {
+StatusOr<std::unique_ptr<http::Server>> StartHttp(const HttpOptions& options,
+                                                  const metrics::MetricsPage& metrics,
+                                                  Frontend& frontend, TaskQueue& queue) {
   auto handler = openai::MakeOpenAiHandler(
-      frontend, queue, {.unknown_fields = options.unknown_fields, .unix_time = {}});
+      frontend, queue, {.unknown_fields = options.unknown_fields, .unix_time = {}, .metrics = [&] {
+                          return metrics.Render(frontend.snapshot());
+                        }});
   auto server = http::Server::Start(options.server, std::move(handler));
   if (server.ok()) return server;
   return server.status().WithContext(options.listens_on_tcp() ? "--port" : "--uds");
@@ -85,12 +89,15 @@ int Run(const CoordinatorOptions& options) {
 
   std::unique_ptr<PublicServer> server;
   std::string addresses;
-  Frontend frontend(**model, {.limits = options.limits, .on_state = [&](ServingState state) {
-                                server->SetServing(state);
-                                if (state == ServingState::kReady && !options.ready_file.empty()) {
-                                  WriteReadyFile(options.ready_file, addresses);
-                                }
-                              }});
+  const metrics::MetricsPage metrics((*model)->id(), options.metrics_names);
+  const auto on_state = [&](ServingState state) {
+    server->SetServing(state);
+    if (state == ServingState::kReady && !options.ready_file.empty()) {
+      WriteReadyFile(options.ready_file, addresses);
+    }
+  };
+  Frontend frontend(
+      **model, {.limits = options.limits, .on_state = on_state, .observer = metrics.observer()});
   TaskQueue queue(static_cast<size_t>(options.limits.max_waiting));
   auto started = PublicServer::Start(options.server, frontend, queue);
   if (!started.ok()) return refuse(started.status());
@@ -98,7 +105,7 @@ int Run(const CoordinatorOptions& options) {
   addresses = "grpc=" + server->address();
   std::unique_ptr<http::Server> http_server;
   if (options.http.front == HttpFront::kOn) {
-    auto listening = StartHttp(options.http, frontend, queue);
+    auto listening = StartHttp(options.http, metrics, frontend, queue);
     if (!listening.ok()) {
       server->Shutdown();
       return refuse(listening.status());

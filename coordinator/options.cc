@@ -133,6 +133,13 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
                  "written with grpc=ADDRESS http=ADDRESS when requests can be served");
   AddSeconds(&app, "--shutdown-timeout", &options.shutdown_timeout,
              "how long admitted requests may take after SIGTERM");
+  app.add_option_function<std::string>(
+         "--metrics-compat",
+         [&options](const std::string&) {
+           options.metrics_names = metrics::MetricsNames::kOwnAndVllm;
+         },
+         "give metrics a second time under the names of another server")
+      ->check(CLI::IsMember({"vllm"}));
   app.add_option("--log-level", options.log_level, "least severity that is logged")
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "critical", "off"}))
       ->capture_default_str();

@@ -25,6 +25,7 @@ build_packages=(
   "libcli11-dev:command lines"
   "nlohmann-json3-dev:JSON"
   "libyaml-cpp-dev:--config files"
+  "prometheus-cpp-dev:metrics"
   "libboost-dev:Asio, the event loop of the HTTP server (headers alone)"
 )
 fetch_packages=(

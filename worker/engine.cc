@@ -129,6 +129,7 @@ class LockstepEngine final : public Engine {
   StatusOr<std::vector<SampleResult>> Run(const StepPlan& plan, const StepDeadline& deadline) {
     PHALANX_RETURN_IF_ERROR(Validate(plan, limits_).WithContext("step plan"));
     last_step_ = plan.step;
+    const Clock::time_point begin = Clock::now();
     const std::chrono::milliseconds allowed = deadline.For(plan);
     Publish(Activity::kForwardPass, allowed);
     for (const SlotInit& init : plan.inits) sampler_->InitSlot(init);
@@ -137,7 +138,17 @@ class LockstepEngine final : public Engine {
     const ForwardBatch batch = buffers_.Fill(plan, *sampler_);
     PHALANX_ASSIGN_OR_RETURN(const TensorView logits, model_.Forward(batch));
     Publish(Activity::kSampling, allowed);
-    return sampler_->Sample(plan, logits, masks_);
+    auto results = sampler_->Sample(plan, logits, masks_);
+    CountStep(Clock::now() - begin);
+    return results;
+  }
+
+  void CountStep(Clock::duration duration) const {
+    if (board_ == nullptr) return;
+    LivenessRecord& record = board_->mine();
+    record.steps.fetch_add(1, std::memory_order_relaxed);
+    record.step_ns.fetch_add(static_cast<uint64_t>(Nanoseconds(duration)),
+                             std::memory_order_relaxed);
   }
 
   // Rank 0 alone has the matchers; steps without grammars send nothing.

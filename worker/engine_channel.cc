@@ -11,6 +11,7 @@
 #include "grammar/start_after.h"
 #include "worker/engine_stream.h"
 #include "worker/engine_wire.h"
+#include "worker/rank_stats.h"
 
 namespace phalanx {
 namespace {
@@ -28,7 +29,8 @@ class ServiceLoop {
  public:
   ServiceLoop(const EngineChannelOptions& options, Engine& engine, EngineStream& channel,
               const std::atomic<bool>& stop_requested)
-      : engine_(engine),
+      : board_(options.board),
+        engine_(engine),
         channel_(channel),
         stop_requested_(stop_requested),
         grammars_({.make_compiler = options.make_grammar_compiler,
@@ -165,7 +167,9 @@ class ServiceLoop {
   Status SendStats() {
     last_stats_ = Clock::now();
     internal::EngineEvent event;
-    *event.mutable_stats() = ToWire(engine_.stats(), engine_.last_step());
+    std::vector<RankStats> ranks;
+    if (board_ != nullptr) ranks = ReadRankStats(*board_);
+    *event.mutable_stats() = ToWire(engine_.stats(), ranks, engine_.last_step());
     return channel_.Send(event);
   }
 
@@ -178,6 +182,7 @@ class ServiceLoop {
     return status;
   }
 
+  const LivenessBoard* board_;
   Engine& engine_;
   EngineStream& channel_;
   const std::atomic<bool>& stop_requested_;

@@ -22,6 +22,7 @@ struct EngineChannelOptions {
   std::string dtype;
   std::string numerics_id;
   PlanLimits limits;
+  const LivenessBoard* board = nullptr;          // of this host's ranks; null: none is reported
   GrammarCompilerFactory make_grammar_compiler;  // called on a thread of its own
 };
 

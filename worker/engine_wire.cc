@@ -138,7 +138,8 @@ internal::RequestOutput ErrorOutput(uint64_t request, const Status& status) {
   return wire;
 }
 
-internal::EngineStats ToWire(const SchedulerStats& stats, uint64_t last_step) {
+internal::EngineStats ToWire(const SchedulerStats& stats, std::span<const RankStats> ranks,
+                             uint64_t last_step) {
   internal::EngineStats wire;
   wire.set_last_step(last_step);
   wire.set_num_running(stats.num_running);
@@ -147,6 +148,18 @@ internal::EngineStats ToWire(const SchedulerStats& stats, uint64_t last_step) {
   wire.set_num_preemptions(stats.num_preemptions);
   wire.set_prefix_cache_queries(stats.prefix_cache_queries);
   wire.set_prefix_cache_hits(stats.prefix_cache_hits);
+  for (const RankStats& rank : ranks) {
+    internal::RankStats& out = *wire.add_ranks();
+    out.set_rank(rank.rank);
+    out.set_steps(rank.steps);
+    out.set_step_ns(rank.step_ns);
+    out.set_collective_ns(rank.collective_ns);
+    out.set_resident_bytes(rank.resident_bytes);
+  }
+  internal::StepTokens& steps = *wire.mutable_step_tokens();
+  steps.mutable_bounds()->Add(kStepTokenBounds.begin(), kStepTokenBounds.end());
+  steps.mutable_counts()->Add(stats.step_tokens.counts.begin(), stats.step_tokens.counts.end());
+  steps.set_sum(stats.step_tokens.sum);
   return wire;
 }
 

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include "grammar/grammar_spec.h"
 #include "kernels/base/status.h"
 #include "phalanx/internal/engine.pb.h"
 #include "worker/engine.h"
+#include "worker/rank_stats.h"
 
 namespace phalanx {
 
@@ -17,6 +19,7 @@ std::optional<GrammarSpec> GrammarFromWire(const internal::ResolvedSampling& sam
 
 internal::RequestOutput ToWire(const EngineOutput& output);
 internal::RequestOutput ErrorOutput(uint64_t request, const Status& status);
-internal::EngineStats ToWire(const SchedulerStats& stats, uint64_t last_step);
+internal::EngineStats ToWire(const SchedulerStats& stats, std::span<const RankStats> ranks,
+                             uint64_t last_step);
 
 }  // namespace phalanx

@@ -100,6 +100,7 @@ EngineChannelOptions DescribeGroup(const WorkerOptions& options, const Group& gr
           .dtype = std::string(Name(group.model->config().dtype)),
           .numerics_id = group.numerics_id,
           .limits = group.scheduler.limits,
+          .board = options.group.board,
           .make_grammar_compiler = [model = options.group.model,
                                     vocab_size = group.scheduler.limits.vocab_size,
                                     limits = options.grammar_limits] {

@@ -23,6 +23,7 @@
 
 #include "kernels/base/status.h"
 #include "worker/step_plan.h"
+#include "worker/step_tokens.h"
 
 namespace phalanx {
 
@@ -78,6 +79,7 @@ struct SchedulerStats {
   int64_t num_preemptions = 0;
   int64_t prefix_cache_queries = 0;  // tokens
   int64_t prefix_cache_hits = 0;     // tokens
+  StepTokens step_tokens{};
 };
 
 class Scheduler {

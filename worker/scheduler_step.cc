@@ -162,6 +162,7 @@ StepPlan Scheduler::Impl::MakePlan() {
   std::stable_partition(in_flight.begin(), in_flight.end(),
                         [](const Sequence* sequence) { return sequence->is_decode(); });
   plan.step = ++plan_step;
+  counters.step_tokens.Add(config.limits.max_num_tokens - left.tokens);
   plan.work.reserve(in_flight.size());
   for (Sequence* sequence : in_flight) {
     const auto prompt_end = sequence->tokens.begin() + sequence->num_prompt;

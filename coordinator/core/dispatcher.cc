@@ -22,8 +22,18 @@ std::string_view ReasonName(const Stream::Summary& summary) {
   }
 }
 
-void LogOutcome(const Stream& stream) {
-  const Stream::Summary summary = stream.summary();
+double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+EndFacts FactsOf(const Stream& stream, const Stream::Summary& summary) {
+  const bool began = summary.num_completion_tokens > 0;
+  return {.outcome = ReasonName(summary),
+          .since_arrival_s = Seconds(Clock::now() - stream.start()),
+          .decode_s = 1e-3 * summary.timings.decode_ms(),
+          .num_prompt_tokens = began ? stream.num_prompt_tokens() : 0,
+          .num_completion_tokens = summary.num_completion_tokens};
+}
+
+void LogOutcome(const Stream& stream, const Stream::Summary& summary) {
   spdlog::info(
       "request id={} choices={} prompt_tokens={} cached_tokens={} completion_tokens={} "
       "queue_ms={:.1f} prefill_ms={:.1f} decode_ms={:.1f} total_ms={:.1f} outcome={}",
@@ -171,7 +181,9 @@ void Dispatcher::Release(Stream& stream) {
     open_.erase(it);
     if (open_.empty()) changed_.notify_all();
   }
-  LogOutcome(*keep);
+  const Stream::Summary summary = keep->summary();
+  options_.observer->OnEnd(FactsOf(*keep, summary));
+  LogOutcome(*keep, summary);
 }
 
 std::chrono::milliseconds Dispatcher::RetryDelay() const {
@@ -181,7 +193,12 @@ std::chrono::milliseconds Dispatcher::RetryDelay() const {
 
 Dispatcher::Snapshot Dispatcher::snapshot() const {
   std::lock_guard lock(mu_);
-  return {.state = state_, .epoch = epoch_, .session = session_, .stats = stats_};
+  return {.state = state_,
+          .epoch = epoch_,
+          .session = session_,
+          .stats = stats_,
+          .num_open = static_cast<int64_t>(open_.size()),
+          .waiting_tokens = admission_.waiting_tokens()};
 }
 
 ServingState Dispatcher::state() const {
@@ -261,6 +278,7 @@ void Dispatcher::OnStep(const EngineSession& session, const internal::StepOutput
       Fail(stream, accepted.failure);
       continue;
     }
+    Observe(target, accepted, now);
     if (accepted.cancel) {
       std::lock_guard lock(mu_);
       CancelLocked(target.output->request(), now);
@@ -272,6 +290,20 @@ void Dispatcher::OnStep(const EngineSession& session, const internal::StepOutput
     }
   }
   targets_.clear();
+}
+
+void Dispatcher::Observe(const Target& target, const Stream::Accepted& accepted,
+                         Clock::time_point now) const {
+  const internal::RequestOutput& output = *target.output;
+  if (accepted.first_output) {
+    options_.observer->OnFirstToken({.since_arrival_s = Seconds(now - target.stream->start()),
+                                     .queue_s = 1e-9 * static_cast<double>(output.queue_ns()),
+                                     .prefill_s = 1e-9 * static_cast<double>(output.prefill_ns()),
+                                     .num_prompt_tokens = target.stream->num_prompt_tokens()});
+  }
+  if (output.tokens_size() > 0) {
+    options_.observer->OnTokens(output.tokens_size(), accepted.since_last_s);
+  }
 }
 
 void Dispatcher::OnStats(const EngineSession& session, const internal::EngineStats& stats) {

@@ -20,6 +20,7 @@
 #include "coordinator/core/admission.h"
 #include "coordinator/core/engine_session.h"
 #include "coordinator/core/limits.h"
+#include "coordinator/core/request_observer.h"
 #include "coordinator/core/stream.h"
 #include "kernels/base/status.h"
 
@@ -39,6 +40,7 @@ struct DispatcherOptions {
   int32_t vocab_size = 0;  // of the served model; a group must have the same
   // After each change; from any thread, one call at a time. Must not call back.
   std::function<void(ServingState)> on_state = [](ServingState) {};
+  std::shared_ptr<RequestObserver> observer = std::make_shared<RequestObserver>();
 };
 
 // Thread-safe.
@@ -69,6 +71,8 @@ class Dispatcher {
     uint64_t epoch = 0;                      // of `session`
     std::shared_ptr<EngineSession> session;  // null: none is attached
     internal::EngineStats stats;
+    int64_t num_open = 0;        // streams, until their last message is written
+    int64_t waiting_tokens = 0;  // of prompts without a first token
   };
   Snapshot snapshot() const;
   ServingState state() const;
@@ -104,6 +108,7 @@ class Dispatcher {
                               Clock::time_point deadline);
   void Fail(Stream& stream, const Status& status);
   void TakeTargets(const internal::StepOutput& step, Clock::time_point now);
+  void Observe(const Target& target, const Stream::Accepted& accepted, Clock::time_point now) const;
   void EraseLocked(Requests::iterator request, Clock::time_point now);
   void CancelLocked(uint64_t request, Clock::time_point now);
   void SetStateLocked(ServingState state);

@@ -43,14 +43,26 @@ Frontend::Frontend(const ServedModel& model, FrontendOptions options)
     : model_(model),
       limits_(options.limits),
       id_prefix_(DrawIdPrefix()),
+      observer_(std::move(options.observer)),
       dispatcher_({.limits = options.limits,
                    .vocab_size = model.vocab_size(),
-                   .on_state = std::move(options.on_state)}) {}
+                   .on_state = std::move(options.on_state),
+                   .observer = observer_}) {}
+
+template <typename Request>
+StatusOr<std::shared_ptr<Stream>> Frontend::StartObserved(const Request& request,
+                                                          DefaultMaxTokens default_max_tokens,
+                                                          Caller caller) {
+  auto stream = Start(request, default_max_tokens, std::move(caller));
+  if (!stream.ok()) observer_->OnRefused(stream.status().code());
+  return stream;
+}
 
 template <typename Request>
 StatusOr<std::shared_ptr<Stream>> Frontend::Start(const Request& request,
                                                   DefaultMaxTokens default_max_tokens,
                                                   Caller caller) {
+  const Clock::time_point arrival = Clock::now();
   PHALANX_RETURN_IF_ERROR(model_.CheckName(request.model()));
   PHALANX_RETURN_IF_ERROR(CheckLabels(request.request_id(), request.cache_salt()));
   PHALANX_ASSIGN_OR_RETURN(RequestParams params, ResolveSampling(request.sampling(), model_,
@@ -72,7 +84,7 @@ StatusOr<std::shared_ptr<Stream>> Frontend::Start(const Request& request,
   init.cache_salt = request.cache_salt();
   init.priority = request.priority();
   init.delivery = caller.delivery;
-  init.start = Clock::now();
+  init.start = arrival;
   init.deadline = std::min(caller.deadline, init.start + limits_.max_request_time);
   init.sink = std::move(caller.sink);
   init.first_request = dispatcher_.NewRequests(params.num_choices);
@@ -87,11 +99,11 @@ StatusOr<std::shared_ptr<Stream>> Frontend::Start(const Request& request,
 
 StatusOr<std::shared_ptr<Stream>> Frontend::Generate(const v1::GenerateRequest& request,
                                                      Caller caller) {
-  return Start(request, DefaultMaxTokens::kSixteen, std::move(caller));
+  return StartObserved(request, DefaultMaxTokens::kSixteen, std::move(caller));
 }
 
 StatusOr<std::shared_ptr<Stream>> Frontend::Chat(const v1::ChatRequest& request, Caller caller) {
-  return Start(request, DefaultMaxTokens::kRestOfContext, std::move(caller));
+  return StartObserved(request, DefaultMaxTokens::kRestOfContext, std::move(caller));
 }
 
 Status Frontend::CheckLabels(std::string_view label, std::string_view salt) const {

@@ -25,6 +25,7 @@ struct FrontendOptions {
   Limits limits;
   // After each change; from any thread, one call at a time. Must not call back.
   std::function<void(ServingState)> on_state = [](ServingState) {};
+  std::shared_ptr<RequestObserver> observer = std::make_shared<RequestObserver>();
 };
 
 // Who asks.
@@ -61,6 +62,8 @@ class Frontend {
 
   // For an engine channel.
   Dispatcher& dispatcher() { return dispatcher_; }
+  // For metrics.
+  Dispatcher::Snapshot snapshot() const { return dispatcher_.snapshot(); }
 
   // Shutting down, as Dispatcher's.
   void StartDrain() { dispatcher_.StartDrain(); }
@@ -73,6 +76,11 @@ class Frontend {
   void FailAll(const Status& status) { dispatcher_.FailAll(status); }
 
  private:
+  // Start, of which the observer hears where it refuses.
+  template <typename Request>
+  StatusOr<std::shared_ptr<Stream>> StartObserved(const Request& request,
+                                                  DefaultMaxTokens default_max_tokens,
+                                                  Caller caller);
   template <typename Request>
   StatusOr<std::shared_ptr<Stream>> Start(const Request& request,
                                           DefaultMaxTokens default_max_tokens, Caller caller);
@@ -82,6 +90,7 @@ class Frontend {
   const ServedModel& model_;
   const Limits limits_;
   const std::string id_prefix_;
+  const std::shared_ptr<RequestObserver> observer_;
   Dispatcher dispatcher_;
 };
 

@@ -33,6 +33,7 @@ StatusOr<std::shared_ptr<Stream>> Stream::Create(StreamInit init, const Tokenize
     output.Prepend(echo);
     stream->choices_.push_back(std::move(output));
   }
+  stream->token_times_.resize(stream->choices_.size());
   stream->num_running_ = params.num_choices;
   return stream;
 }
@@ -109,6 +110,7 @@ Stream::Accepted Stream::Accept(int32_t choice, const internal::RequestOutput& o
     accepted.choice_done = true;
     return accepted;
   }
+  accepted.first_output = !has_first_output_ && output.tokens_size() > 0;
   if (output.tokens_size() > 0 || output.prompt_size() > 0) TakeFirstOutput(output, engine_time);
   StatusOr<ChoiceOutput::Progress> progress = ChoiceOutput::Progress::kEnded;
   if (init_.params.engine.max_tokens() == 0 && output.finish() != internal::ENGINE_FINISH_ERROR) {
@@ -120,7 +122,13 @@ Stream::Accepted Stream::Accept(int32_t choice, const internal::RequestOutput& o
     accepted.failure = std::move(progress).status();
     return accepted;
   }
-  if (output.tokens_size() > 0) last_token_ = engine_time;
+  if (output.tokens_size() > 0) {
+    last_token_ = engine_time;
+    const auto before = std::exchange(token_times_[static_cast<size_t>(choice)], engine_time);
+    if (before.count() > 0) {
+      accepted.since_last_s = std::chrono::duration<double>(engine_time - before).count();
+    }
+  }
   MarkReadable(choice);
   accepted.cancel = *progress == ChoiceOutput::Progress::kStoppedByText;
   accepted.choice_done = *progress != ChoiceOutput::Progress::kRunning;

@@ -60,11 +60,13 @@ class Stream {
   void FinishWithoutEngine();
 
   struct Accepted {
-    bool notify = false;       // the sink has something to read
-    bool choice_done = false;  // the worker's next outputs for this choice are to be dropped
-    bool cancel = false;       // the worker does not know that the choice is done
-    size_t unread_bytes = 0;   // what waits or is being written; 0 for Delivery::kWhole
-    Status failure;            // the request as a whole has to fail
+    bool notify = false;        // the sink has something to read
+    bool choice_done = false;   // the worker's next outputs for this choice are to be dropped
+    bool cancel = false;        // the worker does not know that the choice is done
+    bool first_output = false;  // of the request
+    double since_last_s = -1;   // since the choice's last tokens; negative: it had none
+    size_t unread_bytes = 0;    // what waits or is being written; 0 for Delivery::kWhole
+    Status failure;             // the request as a whole has to fail
   };
   // `engine_time` is StepOutput.time_ns.
   Accepted Accept(int32_t choice, const internal::RequestOutput& output,
@@ -107,6 +109,7 @@ class Stream {
   const Tokenizer* tokenizer_ = nullptr;
   mutable std::mutex mu_;
   std::vector<ChoiceOutput> choices_;
+  std::vector<std::chrono::nanoseconds> token_times_;  // engine_time of each choice's last tokens
   std::vector<int32_t> readable_;  // choices with something pending, the longest waiting first
   size_t taken_bytes_ = 0;         // of messages that are being written
   int32_t num_running_ = 0;

@@ -54,6 +54,7 @@ class OpenAiHandler final : public http::Handler,
         queue_(queue),
         unknown_(options.unknown_fields),
         unix_time_(options.unix_time ? std::move(options.unix_time) : SystemTime),
+        metrics_(std::move(options.metrics)),
         created_(unix_time_()) {}
 
   void Handle(ExchangePtr exchange) override {
@@ -136,6 +137,8 @@ class OpenAiHandler final : public http::Handler,
             exchange, ModelBody(frontend_,
                                 std::string_view(exchange.request().path).substr(route.path.size()),
                                 created_));
+      case Endpoint::kMetrics:
+        return AnswerMetrics(exchange);
       case Endpoint::kVersion:
         return ReplyWith(exchange, VersionBody(frontend_));
       default: {
@@ -145,6 +148,14 @@ class OpenAiHandler final : public http::Handler,
                      {.status = up ? 200 : 503, .headers = {}, .content_type = "", .body = ""});
       }
     }
+  }
+
+  void AnswerMetrics(http::Exchange& exchange) const {
+    if (!metrics_) return Refuse(exchange, NotFoundError("this server keeps no metrics"));
+    http::Response response;
+    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    response.body = metrics_();
+    Reply(exchange, std::move(response));
   }
 
   void AnswerPost(const ExchangePtr& exchange, const Route& route) {
@@ -209,6 +220,7 @@ class OpenAiHandler final : public http::Handler,
   TaskQueue& queue_;
   UnknownFields unknown_;
   const std::function<int64_t()> unix_time_;
+  const std::function<std::string()> metrics_;
   const int64_t created_;
 };
 

@@ -17,6 +17,7 @@ enum class Endpoint {
   kHealth,
   kLive,
   kReady,
+  kMetrics,
   kVersion,
 };
 

@@ -57,14 +57,16 @@ std::vector<int32_t> StreamResult::TokenIds(int32_t choice) const {
   return ids;
 }
 
-TestService::TestService(Limits limits, ServedModelOptions model_options) {
+TestService::TestService(Limits limits, ServedModelOptions model_options,
+                         std::shared_ptr<RequestObserver> observer) {
   auto model = ServedModel::Load(model_options);
   PHALANX_CHECK(model.ok());
   model_ = *std::move(model);
   frontend_ = std::make_unique<Frontend>(
-      *model_, FrontendOptions{.limits = limits, .on_state = [this](ServingState state) {
-                                 server_->SetServing(state);
-                               }});
+      *model_,
+      FrontendOptions{.limits = limits,
+                      .on_state = [this](ServingState state) { server_->SetServing(state); },
+                      .observer = std::move(observer)});
   queue_ = std::make_unique<TaskQueue>(16);
   auto server = PublicServer::Start({.port = 0}, *frontend_, *queue_);
   PHALANX_CHECK(server.ok());

@@ -78,7 +78,9 @@ struct StreamResult {
 
 class TestService {
  public:
-  explicit TestService(Limits limits = {}, ServedModelOptions model = {.model_dir = DemoModel()});
+  explicit TestService(
+      Limits limits = {}, ServedModelOptions model = {.model_dir = DemoModel()},
+      std::shared_ptr<RequestObserver> observer = std::make_shared<RequestObserver>());
   ~TestService();
 
   // Attaches a group and waits for its welcome.

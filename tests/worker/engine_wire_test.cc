@@ -137,13 +137,17 @@ TEST(EngineWireTest, AFailedRequestCarriesItsErrorAndNoToken) {
 }
 
 TEST(EngineWireTest, StatisticsKeepEveryField) {
-  const internal::EngineStats wire = ToWire(SchedulerStats{.num_running = 1,
-                                                           .num_waiting = 2,
-                                                           .num_free_blocks = 3,
-                                                           .num_preemptions = 4,
-                                                           .prefix_cache_queries = 5,
-                                                           .prefix_cache_hits = 6},
-                                            77);
+  SchedulerStats stats{.num_running = 1,
+                       .num_waiting = 2,
+                       .num_free_blocks = 3,
+                       .num_preemptions = 4,
+                       .prefix_cache_queries = 5,
+                       .prefix_cache_hits = 6};
+  for (const int64_t num_tokens : {1, 2, 8, 9, 16384, 20000}) stats.step_tokens.Add(num_tokens);
+  const std::vector<RankStats> ranks = {
+      {.rank = 0, .steps = 10, .step_ns = 11, .collective_ns = 12, .resident_bytes = 13},
+      {.rank = 1, .steps = 20, .step_ns = 21, .collective_ns = 22, .resident_bytes = 23}};
+  const internal::EngineStats wire = ToWire(stats, ranks, 77);
   EXPECT_EQ(wire.last_step(), 77U);
   EXPECT_EQ(wire.num_running(), 1);
   EXPECT_EQ(wire.num_waiting(), 2);
@@ -151,6 +155,20 @@ TEST(EngineWireTest, StatisticsKeepEveryField) {
   EXPECT_EQ(wire.num_preemptions(), 4);
   EXPECT_EQ(wire.prefix_cache_queries(), 5);
   EXPECT_EQ(wire.prefix_cache_hits(), 6);
+  ASSERT_EQ(wire.ranks_size(), 2);
+  EXPECT_EQ(wire.ranks(1).rank(), 1);
+  EXPECT_EQ(wire.ranks(1).steps(), 20U);
+  EXPECT_EQ(wire.ranks(1).step_ns(), 21U);
+  EXPECT_EQ(wire.ranks(1).collective_ns(), 22U);
+  EXPECT_EQ(wire.ranks(1).resident_bytes(), 23);
+  const internal::StepTokens& steps = wire.step_tokens();
+  ASSERT_EQ(steps.counts_size(), steps.bounds_size() + 1);
+  EXPECT_EQ(steps.sum(), 36404);
+  EXPECT_EQ(steps.counts(0), 1) << "1";
+  EXPECT_EQ(steps.counts(1), 2) << "2 and 8";
+  EXPECT_EQ(steps.counts(2), 1) << "9";
+  EXPECT_EQ(steps.counts(steps.bounds_size() - 1), 1) << "16384";
+  EXPECT_EQ(steps.counts(steps.bounds_size()), 1) << "20000";
 }
 
 // Whatever bytes parse as a Submit convert without harm; the scheduler judges the values.
