@@ -43,7 +43,7 @@ struct alignas(2 * kCacheLineBytes) LivenessRecord {
   std::atomic<uint64_t> beats;        // rises as long as the process runs at all
   std::atomic<uint64_t> collectives;  // how many the rank has entered
   std::atomic<uint32_t> is_waiting;   // 1 inside a collective
-  // For metrics: since the start, in plans with work and, of that, in sums and gathers of ranks.
+  // For metrics: since the start, in steps and, of that, in collectives.
   std::atomic<uint64_t> steps;
   std::atomic<uint64_t> step_ns;
   std::atomic<uint64_t> collective_ns;

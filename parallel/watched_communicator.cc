@@ -1,7 +1,5 @@
 #include "parallel/watched_communicator.h"
 
-#include <chrono>
-
 namespace phalanx {
 namespace {
 
@@ -19,24 +17,6 @@ class InCollective {
   LivenessRecord& record_;
 };
 
-// Of collectives that belong to a step; a broadcast may wait for a plan through an idle night.
-class TimedCollective {
- public:
-  explicit TimedCollective(LivenessRecord& record) : in_(record), record_(record) {}
-  ~TimedCollective() {
-    const auto spent = std::chrono::steady_clock::now() - begin_;
-    record_.collective_ns.fetch_add(static_cast<uint64_t>(std::chrono::nanoseconds(spent).count()),
-                                    std::memory_order_relaxed);
-  }
-  TimedCollective(const TimedCollective&) = delete;
-  TimedCollective& operator=(const TimedCollective&) = delete;
-
- private:
-  const InCollective in_;
-  LivenessRecord& record_;
-  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-};
-
 class WatchedCommunicator final : public Communicator {
  public:
   WatchedCommunicator(Communicator& inner, const LivenessBoard& board)
@@ -46,11 +26,11 @@ class WatchedCommunicator final : public Communicator {
   int size() const override { return inner_.size(); }
   std::string_view name() const override { return inner_.name(); }
   Status AllReduceSum(const TensorView& data) override {
-    const TimedCollective mark(record_);
+    const InCollective mark(record_);
     return inner_.AllReduceSum(data);
   }
   Status AllGather(std::span<const std::byte> send, std::span<std::byte> recv) override {
-    const TimedCollective mark(record_);
+    const InCollective mark(record_);
     return inner_.AllGather(send, recv);
   }
   Status Broadcast(std::string& message) override {

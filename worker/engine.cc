@@ -129,7 +129,7 @@ class LockstepEngine final : public Engine {
   StatusOr<std::vector<SampleResult>> Run(const StepPlan& plan, const StepDeadline& deadline) {
     PHALANX_RETURN_IF_ERROR(Validate(plan, limits_).WithContext("step plan"));
     last_step_ = plan.step;
-    const Clock::time_point begin = Clock::now();
+    const StepMark begin = Mark();
     const std::chrono::milliseconds allowed = deadline.For(plan);
     Publish(Activity::kForwardPass, allowed);
     for (const SlotInit& init : plan.inits) sampler_->InitSlot(init);
@@ -139,16 +139,25 @@ class LockstepEngine final : public Engine {
     PHALANX_ASSIGN_OR_RETURN(const TensorView logits, model_.Forward(batch));
     Publish(Activity::kSampling, allowed);
     auto results = sampler_->Sample(plan, logits, masks_);
-    CountStep(Clock::now() - begin);
+    CountStep(begin);
     return results;
   }
 
-  void CountStep(Clock::duration duration) const {
+  struct StepMark {
+    Clock::time_point time;
+    double collective_s;
+  };
+  StepMark Mark() const { return {Clock::now(), communicator_.stats().seconds}; }
+
+  void CountStep(const StepMark& begin) const {
     if (board_ == nullptr) return;
+    const StepMark end = Mark();
+    const double collective_ns = 1e9 * (end.collective_s - begin.collective_s);
     LivenessRecord& record = board_->mine();
     record.steps.fetch_add(1, std::memory_order_relaxed);
-    record.step_ns.fetch_add(static_cast<uint64_t>(Nanoseconds(duration)),
+    record.step_ns.fetch_add(static_cast<uint64_t>(Nanoseconds(end.time - begin.time)),
                              std::memory_order_relaxed);
+    record.collective_ns.fetch_add(static_cast<uint64_t>(collective_ns), std::memory_order_relaxed);
   }
 
   // Rank 0 alone has the matchers; steps without grammars send nothing.

@@ -41,7 +41,7 @@ void AppendRanks(const internal::EngineStats& stats, Families* families) {
                            MetricType::Counter);
   auto collective_s =
       MakeFamily("phalanx_rank_collective_seconds_total",
-                 "Time of a rank in sums and gathers within steps, waiting for the others "
+                 "Time of a rank in collectives within steps, waiting for the others "
                  "included: the slowest rank has the least.",
                  MetricType::Counter);
   auto resident = MakeFamily("phalanx_rank_resident_memory_bytes",
