@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cstdlib>
 
 #include "client/number_flag.h"
 #include "client/terminal.h"
@@ -34,6 +35,9 @@ std::string Advice(const Status& status, const ConnectionFlags& connection) {
   };
   if (status.code() == StatusCode::kDeadlineExceeded && connection.timeout_seconds > 0)
     return fmt::format("--timeout {} has passed", connection.timeout_seconds);
+  if (status.code() == StatusCode::kUnauthenticated)
+    return connection.api_key.empty() ? "PHALANX_API_KEY in the environment is sent as the key"
+                                      : "PHALANX_API_KEY holds the key that was sent";
   if (status.code() == StatusCode::kUnimplemented)
     return fmt::format("what answers at {} is no service of this kind, or another version of it",
                        connection.server);
@@ -51,6 +55,8 @@ std::string Advice(const Status& status, const ConnectionFlags& connection) {
 }  // namespace
 
 void AddConnectionFlags(CLI::App& app, ConnectionFlags& flags) {
+  // Not a flag: others on the machine can read a command line.
+  if (const char* key = std::getenv("PHALANX_API_KEY")) flags.api_key = key;
   app.add_option_function<std::string>(
          "--server",
          [&flags](const std::string& server) {
@@ -71,6 +77,7 @@ std::unique_ptr<v1::Inference::StubInterface> Connect(const ConnectionFlags& fla
 }
 
 void Prepare(grpc::ClientContext& context, const ConnectionFlags& flags) {
+  if (!flags.api_key.empty()) context.AddMetadata("authorization", "Bearer " + flags.api_key);
   if (flags.timeout_seconds <= 0) return;
   context.set_deadline(
       std::chrono::system_clock::now() +

@@ -26,13 +26,14 @@ enum ExitCode : int {
 struct ConnectionFlags {
   std::string server = "127.0.0.1:50051";  // HOST:PORT or unix:PATH
   double timeout_seconds = 0;              // 0: none
+  std::string api_key = {};                // of PHALANX_API_KEY; empty: none is sent
 };
 
 void AddConnectionFlags(CLI::App& app, ConnectionFlags& flags);
 
 std::unique_ptr<v1::Inference::StubInterface> Connect(const ConnectionFlags& flags);
 
-// Sets the deadline.
+// Sets the deadline and says who asks.
 void Prepare(grpc::ClientContext& context, const ConnectionFlags& flags);
 
 // The server's error, with the field that google.rpc.BadRequest names.

@@ -14,6 +14,7 @@
 #include "client/bench.h"
 #include "client/chat.h"
 #include "client/generate.h"
+#include "client/key.h"
 #include "client/template.h"
 #include "client/terminal.h"
 #include "client/tokenize.h"
@@ -64,6 +65,7 @@ int main(int argc, char** argv) {
   phalanx::AddTokenize(app, command);
   phalanx::AddDetokenize(app, command);
   phalanx::AddTemplate(app, command);
+  phalanx::AddKey(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

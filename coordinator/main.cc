@@ -68,11 +68,36 @@ std::string AddressOf(const http::Server& server, const http::ServerOptions& opt
   return fmt::format(fmt::runtime(is_v6 ? "[{}]:{}" : "{}:{}"), options.host, server.port());
 }
 
+// A file that is wrong now changes nothing.
+void ReloadKeys(const KeyOptions& options, ApiKeys& keys) {
+  StatusOr<std::vector<ApiKey>> loaded = LoadKeys(options);
+  if (!loaded.ok()) {
+    spdlog::error("keys stay as they were: {}", loaded.status().message());
+    return;
+  }
+  spdlog::info("keys={}: read again", loaded->size());
+  keys.Replace(*std::move(loaded));
+}
+
+// Until a signal to end; its number. `stop` and SIGHUP are blocked.
+int WaitForEnd(const sigset_t& stop, const KeyOptions& options, ApiKeys& keys) {
+  sigset_t signals = stop;
+  sigaddset(&signals, SIGHUP);
+  for (;;) {
+    int received = 0;
+    sigwait(&signals, &received);
+    if (received != SIGHUP || options.file.empty()) return received;
+    ReloadKeys(options, keys);
+  }
+}
+
 int Run(const CoordinatorOptions& options) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTERM);
+  sigaddset(&stop, SIGINT);
+  sigset_t signals = stop;
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // all threads to come inherit it
   signal(SIGPIPE, SIG_IGN);
 
@@ -87,6 +112,13 @@ int Run(const CoordinatorOptions& options) {
                  options.model.model_dir.string());
   }
 
+  StatusOr<std::vector<ApiKey>> loaded_keys = LoadKeys(options.keys);
+  if (!loaded_keys.ok()) return refuse(loaded_keys.status());
+  if (!options.keys.plain.empty()) {
+    spdlog::warn("--api-key: others on this machine can read it; --api-key-file keeps it");
+  }
+  const auto keys = std::make_shared<ApiKeys>(*std::move(loaded_keys));
+
   std::unique_ptr<PublicServer> server;
   std::string addresses;
   const metrics::MetricsPage metrics((*model)->id(), options.metrics_names);
@@ -96,8 +128,10 @@ int Run(const CoordinatorOptions& options) {
       WriteReadyFile(options.ready_file, addresses);
     }
   };
-  Frontend frontend(
-      **model, {.limits = options.limits, .on_state = on_state, .observer = metrics.observer()});
+  Frontend frontend(**model, {.limits = options.limits,
+                              .on_state = on_state,
+                              .observer = metrics.observer(),
+                              .keys = keys});
   TaskQueue queue(static_cast<size_t>(options.limits.max_waiting));
   auto started = PublicServer::Start(options.server, frontend, queue);
   if (!started.ok()) return refuse(started.status());
@@ -124,10 +158,8 @@ int Run(const CoordinatorOptions& options) {
   std::printf("listening %s\n", addresses.c_str());
   std::fflush(stdout);
 
-  int received = 0;
-  sigwait(&signals, &received);
-  spdlog::info("signal={}: draining", received);
-  Drain(frontend, signals, options.shutdown_timeout);
+  spdlog::info("signal={}: draining", WaitForEnd(stop, options.keys, *keys));
+  Drain(frontend, stop, options.shutdown_timeout);
   constexpr std::chrono::seconds kLastWrites(1);
   if (http_server != nullptr) http_server->Shutdown(Clock::now() + kLastWrites);
   server->Shutdown();

@@ -41,6 +41,8 @@ void AddLimits(CLI::App* app, Limits* limits) {
       {"--max-receive-bytes", &limits->max_receive_bytes, "one gRPC message"},
       {"--max-metadata-bytes", &limits->max_metadata_bytes, "gRPC metadata of one call"},
       {"--max-connection-calls", &limits->max_connection_calls, "at once on one gRPC connection"},
+      {"--max-key-streams", &limits->max_key_streams,
+       "sequences of one API key at once, unless its line says otherwise"},
       {"--max-waiting", &limits->max_waiting,
        "sequences that wait beyond those that the workers run (their --max-num-seqs)"},
       {"--max-stream-buffer-bytes", &limits->max_stream_buffer_bytes,
@@ -124,6 +126,7 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
   app.add_option("--grpc-uds", options.server.unix_path,
                  "serve gRPC on this Unix socket instead of host and port");
   AddHttpOptions(&app, &options.http);
+  AddKeyOptions(&app, &options.keys);
   app.add_flag("--insecure", insecure, "allow a --host that is not loopback");
   app.add_flag("--enable-reflection", reflection, "offer gRPC server reflection");
   app.add_option("--engine", options.engine,

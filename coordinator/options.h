@@ -11,6 +11,7 @@
 #include "coordinator/core/served_model.h"
 #include "coordinator/grpc/public_server.h"
 #include "coordinator/http_options.h"
+#include "coordinator/key_options.h"
 #include "coordinator/metrics/metrics_page.h"
 
 namespace phalanx {
@@ -25,6 +26,7 @@ struct CoordinatorOptions {
   std::string log_level = "info";
   LogFormat log_format = LogFormat::kText;
   Limits limits;
+  KeyOptions keys;
   metrics::MetricsNames metrics_names = metrics::MetricsNames::kOwn;
 };
 

@@ -56,6 +56,7 @@ EngineRequest FromWire(internal::Submit submit) {
   request.prompt_ids = ToVector(submit.prompt_ids());
   request.emitted_ids = ToVector(submit.emitted_ids());
   request.priority = submit.priority();
+  request.fair_start = submit.fair_start();
   request.cache_salt = submit.cache_salt();
   SamplingParams& params = request.params;
   params.temperature = sampling.temperature();

@@ -77,6 +77,7 @@ Status Scheduler::Impl::Add(EngineRequest request) {
   sequence->id = request.id;
   sequence->group = request.group;
   sequence->order.arrival = ++num_arrivals;
+  sequence->order.rank = request.fair_start;
   if (config.policy == SchedulingPolicy::kPriority) {
     // Waiting `aging_steps` steps is worth one level of priority: compared at any later step, the
     // difference of two aged priorities is that of these ranks.

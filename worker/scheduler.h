@@ -49,6 +49,7 @@ struct EngineRequest {
   std::vector<int32_t> emitted_ids;  // replayed output; not reported again
   SamplingParams params;
   int32_t priority = 0;    // lower first, under kPriority
+  int64_t fair_start = 0;  // lower first, under kFcfs: between those who share a service
   std::string cache_salt;  // sequences share blocks only under equal salts
   // What the output must fit; null: anything. The engine's concern, not the scheduler's.
   std::shared_ptr<const CompiledGrammar> grammar;

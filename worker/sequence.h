@@ -14,7 +14,8 @@ namespace phalanx {
 // Who goes first; smaller is earlier. It never changes, so the first of all sequences stays first
 // until it is done.
 struct QueueOrder {
-  int64_t rank = 0;      // 0 under fcfs; priority * aging_steps + step of arrival under priority
+  int64_t rank =
+      0;  // fair_start under fcfs; priority * aging_steps + step of arrival under priority
   uint64_t arrival = 0;  // counts requests
   auto operator<=>(const QueueOrder&) const = default;
 };

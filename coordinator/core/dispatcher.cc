@@ -35,11 +35,11 @@ EndFacts FactsOf(const Stream& stream, const Stream::Summary& summary) {
 
 void LogOutcome(const Stream& stream, const Stream::Summary& summary) {
   spdlog::info(
-      "request id={} choices={} prompt_tokens={} cached_tokens={} completion_tokens={} "
+      "request id={} key={} choices={} prompt_tokens={} cached_tokens={} completion_tokens={} "
       "queue_ms={:.1f} prefill_ms={:.1f} decode_ms={:.1f} total_ms={:.1f} outcome={}",
-      stream.id(), stream.num_choices(), stream.num_prompt_tokens(), summary.cached_tokens,
-      summary.num_completion_tokens, summary.timings.queue_ms(), summary.timings.prefill_ms(),
-      summary.timings.decode_ms(),
+      stream.id(), stream.key() == nullptr ? "-" : stream.key()->id, stream.num_choices(),
+      stream.num_prompt_tokens(), summary.cached_tokens, summary.num_completion_tokens,
+      summary.timings.queue_ms(), summary.timings.prefill_ms(), summary.timings.decode_ms(),
       std::chrono::duration<double, std::milli>(Clock::now() - stream.start()).count(),
       ReasonName(summary));
 }
@@ -84,14 +84,25 @@ Dispatcher::~Dispatcher() {
 
 // ------------------------------------------------------------------------------- client half
 
-Status Dispatcher::CheckAdmission(int32_t num_choices, int64_t prompt_tokens,
+Status Dispatcher::CheckAdmission(const ApiKeyPtr& key, int32_t num_choices, int64_t prompt_tokens,
                                   Clock::time_point deadline) {
   std::lock_guard lock(mu_);
-  return CheckAdmissionLocked(num_choices, prompt_tokens, deadline);
+  return CheckAdmissionLocked(key, num_choices, prompt_tokens, deadline);
 }
 
-Status Dispatcher::CheckAdmissionLocked(int32_t num_choices, int64_t prompt_tokens,
-                                        Clock::time_point deadline) {
+Status Dispatcher::CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices) const {
+  if (key == nullptr) return OkStatus();
+  const int32_t limit = key->max_streams > 0 ? key->max_streams : options_.limits.max_key_streams;
+  const auto found = choices_of_key_.find(key->id);
+  const int32_t has = found == choices_of_key_.end() ? 0 : found->second;
+  if (num_choices <= limit - has) return OkStatus();
+  return ResourceExhaustedError(
+      "this key has {} sequences under way and asks for {} more, allowed: {} at once", has,
+      num_choices, limit);
+}
+
+Status Dispatcher::CheckAdmissionLocked(const ApiKeyPtr& key, int32_t num_choices,
+                                        int64_t prompt_tokens, Clock::time_point deadline) {
   if (draining_) return UnavailableError("the server is draining");
   if (session_ == nullptr) {
     if (state_ == ServingState::kLoading) {
@@ -101,6 +112,7 @@ Status Dispatcher::CheckAdmissionLocked(int32_t num_choices, int64_t prompt_toke
   }
   const Clock::time_point now = Clock::now();
   if (now >= deadline) return DeadlineExceededError("the deadline passed on arrival");
+  PHALANX_RETURN_IF_ERROR(CheckKeyLocked(key, num_choices));
   return admission_.Check(num_choices, prompt_tokens, deadline, now);
 }
 
@@ -120,16 +132,22 @@ Status Dispatcher::Submit(const std::shared_ptr<Stream>& stream) {
   // stream.
   std::lock_guard lock(mu_);
   const int64_t prompt_tokens = submits.empty() ? 0 : stream->num_prompt_tokens();
-  PHALANX_RETURN_IF_ERROR(
-      CheckAdmissionLocked(stream->num_choices(), prompt_tokens, stream->deadline()));
+  PHALANX_RETURN_IF_ERROR(CheckAdmissionLocked(stream->key(), stream->num_choices(), prompt_tokens,
+                                               stream->deadline()));
   open_.emplace(stream.get(), stream);
   if (submits.empty()) stream->FinishWithoutEngine();
   const Clock::time_point now = Clock::now();
   if (requests_.empty()) last_progress_ = now;
   if (!submits.empty()) admission_.Enter(stream->num_choices(), prompt_tokens, now);
+  int64_t fair_start = 0;
+  if (stream->key() != nullptr && !submits.empty()) {
+    fair_start = fair_share_.Enter(stream->key()->id, prompt_tokens);
+    choices_of_key_[stream->key()->id] += stream->num_choices();
+  }
   for (internal::Submit& submit : submits) {
     const bool is_first = submit.request() == stream->first_request();
-    requests_.emplace(submit.request(), InFlight{stream, is_first ? prompt_tokens : 0});
+    requests_.emplace(submit.request(), InFlight{stream, is_first ? prompt_tokens : 0, fair_start});
+    submit.set_fair_start(fair_start);
     session_->Submit(std::move(submit));
   }
   if (open_.size() == 1) changed_.notify_all();
@@ -160,6 +178,10 @@ void Dispatcher::Fail(Stream& stream, const Status& status) {
 void Dispatcher::EraseLocked(Requests::iterator request, Clock::time_point now) {
   admission_.GiveUp(request->second.waiting_tokens);
   admission_.Leave(now);
+  if (const ApiKeyPtr& key = request->second.stream->key(); key != nullptr) {
+    const auto choices = choices_of_key_.find(key->id);
+    if (--choices->second == 0) choices_of_key_.erase(choices);
+  }
   requests_.erase(request);
 }
 
@@ -257,6 +279,10 @@ void Dispatcher::TakeTargets(const internal::StepOutput& step, Clock::time_point
     if (output.tokens_size() > 0 && request.waiting_tokens > 0) {
       admission_.TakeUp(std::exchange(request.waiting_tokens, 0), now);
     }
+    if (const ApiKeyPtr& key = request.stream->key(); key != nullptr) {
+      fair_share_.Served(request.fair_start);
+      fair_share_.Charge(key->id, output.tokens_size());
+    }
     if (output.finish() != internal::ENGINE_FINISH_NONE) EraseLocked(it, now);
   }
 }
@@ -328,6 +354,7 @@ void Dispatcher::Detach(const EngineSession& session, std::string_view reason) {
     session_ = nullptr;
     lost_reason_ = reason;
     requests_.clear();
+    choices_of_key_.clear();
     stats_.Clear();
     streams = OpenStreamsLocked();
     if (draining_) {

@@ -19,6 +19,7 @@
 
 #include "coordinator/core/admission.h"
 #include "coordinator/core/engine_session.h"
+#include "coordinator/core/fair_share.h"
 #include "coordinator/core/limits.h"
 #include "coordinator/core/request_observer.h"
 #include "coordinator/core/stream.h"
@@ -54,7 +55,8 @@ class Dispatcher {
   // Client half.
   // RESOURCE_EXHAUSTED (see Admission), UNAVAILABLE (loading, draining, group lost),
   // DEADLINE_EXCEEDED. `prompt_tokens` is 0 where the prompt is not tokenized yet.
-  Status CheckAdmission(int32_t num_choices, int64_t prompt_tokens, Clock::time_point deadline);
+  Status CheckAdmission(const ApiKeyPtr& key, int32_t num_choices, int64_t prompt_tokens,
+                        Clock::time_point deadline);
   // The first of that many ids that no other request has.
   uint64_t NewRequests(int32_t num_choices);
   // Checks admission once more and hands every choice to the group.
@@ -96,6 +98,7 @@ class Dispatcher {
   struct InFlight {
     std::shared_ptr<Stream> stream;
     int64_t waiting_tokens;  // the prompt's before its first token, counted with choice 0 alone
+    int64_t fair_start;      // of FairShare
   };
   using Requests = std::unordered_map<uint64_t, InFlight>;
   struct Target {
@@ -104,8 +107,9 @@ class Dispatcher {
     const internal::RequestOutput* output;
   };
 
-  Status CheckAdmissionLocked(int32_t num_choices, int64_t prompt_tokens,
+  Status CheckAdmissionLocked(const ApiKeyPtr& key, int32_t num_choices, int64_t prompt_tokens,
                               Clock::time_point deadline);
+  Status CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices) const;
   void Fail(Stream& stream, const Status& status);
   void TakeTargets(const internal::StepOutput& step, Clock::time_point now);
   void Observe(const Target& target, const Stream::Accepted& accepted, Clock::time_point now) const;
@@ -130,6 +134,8 @@ class Dispatcher {
   uint64_t next_request_ = 1;
   internal::EngineStats stats_;
   Admission admission_;
+  FairShare fair_share_;
+  std::unordered_map<std::string, int32_t> choices_of_key_;  // that the group has
   Clock::time_point last_progress_;
   Requests requests_;                                                // by the engine's id
   std::unordered_map<const Stream*, std::shared_ptr<Stream>> open_;  // until released

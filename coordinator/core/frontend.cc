@@ -19,6 +19,13 @@ std::string DrawIdPrefix() {
   return fmt::format("req-{:08x}", device());
 }
 
+KeyDigest DrawSecret() {
+  std::random_device device;
+  std::string bytes;
+  for (int i = 0; i < 8; ++i) bytes += fmt::format("{:08x}", device());
+  return Sha256(bytes);
+}
+
 // Whether the prompt, as vLLM judges it, leaves the model no thinking to do.
 bool EndsReasoning(const std::vector<int32_t>& prompt_ids, const ReasoningTokens& tokens) {
   const auto last = std::find_if(prompt_ids.rbegin(), prompt_ids.rend(), [&](int32_t id) {
@@ -44,6 +51,8 @@ Frontend::Frontend(const ServedModel& model, FrontendOptions options)
       limits_(options.limits),
       id_prefix_(DrawIdPrefix()),
       observer_(std::move(options.observer)),
+      keys_(std::move(options.keys)),
+      salt_secret_(DrawSecret()),
       dispatcher_({.limits = options.limits,
                    .vocab_size = model.vocab_size(),
                    .on_state = std::move(options.on_state),
@@ -71,8 +80,8 @@ StatusOr<std::shared_ptr<Stream>> Frontend::Start(const Request& request,
     PHALANX_RETURN_IF_ERROR(ResolveToolChoice(request, model_, limits_, &params.engine));
   }
   // Also before the work of tokenizing, which a full queue must not have to pay for.
-  PHALANX_RETURN_IF_ERROR(
-      dispatcher_.CheckAdmission(params.num_choices, /*prompt_tokens=*/0, caller.deadline));
+  PHALANX_RETURN_IF_ERROR(dispatcher_.CheckAdmission(caller.key, params.num_choices,
+                                                     /*prompt_tokens=*/0, caller.deadline));
   PHALANX_ASSIGN_OR_RETURN(Prompt prompt, BuildPrompt(request, model_, limits_));
   if constexpr (std::is_same_v<Request, v1::ChatRequest>) {
     SetReasoning(prompt.ids, model_.reasoning(), &params);
@@ -81,7 +90,8 @@ StatusOr<std::shared_ptr<Stream>> Frontend::Start(const Request& request,
       FitToContext(static_cast<int32_t>(prompt.ids.size()), ContextLength(), &params));
   StreamInit init;
   init.label = request.request_id();
-  init.cache_salt = request.cache_salt();
+  init.cache_salt = SaltOf(caller.key, salt_secret_, request.cache_salt());
+  init.key = std::move(caller.key);
   init.priority = request.priority();
   init.delivery = caller.delivery;
   init.start = arrival;

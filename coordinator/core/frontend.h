@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "coordinator/core/api_keys.h"
 #include "coordinator/core/dispatcher.h"
 #include "coordinator/core/limits.h"
 #include "coordinator/core/sampling.h"
@@ -26,6 +27,7 @@ struct FrontendOptions {
   // After each change; from any thread, one call at a time. Must not call back.
   std::function<void(ServingState)> on_state = [](ServingState) {};
   std::shared_ptr<RequestObserver> observer = std::make_shared<RequestObserver>();
+  std::shared_ptr<const ApiKeys> keys = std::make_shared<ApiKeys>();
 };
 
 // Who asks.
@@ -33,6 +35,7 @@ struct Caller {
   Clock::time_point deadline = Clock::time_point::max();
   Delivery delivery = Delivery::kIncremental;
   std::shared_ptr<Sink> sink;
+  ApiKeyPtr key = {};
 };
 
 // Thread-safe.
@@ -42,6 +45,11 @@ class Frontend {
   Frontend(const ServedModel& model, FrontendOptions options);
   Frontend(const Frontend&) = delete;
   Frontend& operator=(const Frontend&) = delete;
+
+  // For a skin, before anything else of a request: see ApiKeys.
+  StatusOr<ApiKeyPtr> Authenticate(std::string_view authorization) const {
+    return keys_->Authenticate(authorization);
+  }
 
   // INVALID_ARGUMENT, NOT_FOUND (model), RESOURCE_EXHAUSTED (queue full, see RetryDelay),
   // UNAVAILABLE (loading, draining, group lost), DEADLINE_EXCEEDED.
@@ -91,6 +99,8 @@ class Frontend {
   const Limits limits_;
   const std::string id_prefix_;
   const std::shared_ptr<RequestObserver> observer_;
+  const std::shared_ptr<const ApiKeys> keys_;
+  const KeyDigest salt_secret_;
   Dispatcher dispatcher_;
 };
 

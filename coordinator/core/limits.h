@@ -33,6 +33,8 @@ struct Limits {
   int32_t max_metadata_bytes = 8 << 10;  // gRPC metadata of one call
   int32_t max_connection_calls = 2048;   // at once on one gRPC connection
 
+  int32_t max_key_streams = 16;  // of one API key at once; a choice counts as one
+
   // All requests together; a choice counts as one. How many run at once is the worker group's
   // --max-num-seqs.
   int32_t max_waiting = 512;                    // beyond those that run

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/core/api_keys.h"
 #include "coordinator/core/choice_output.h"
 #include "coordinator/core/clock.h"
 #include "coordinator/core/prompt.h"
@@ -29,6 +30,7 @@ struct StreamInit {
   std::string id;
   std::string label;  // the client's request_id
   std::string cache_salt;
+  ApiKeyPtr key = {};  // whose request it is; null: nobody's
   int32_t priority = 0;
   uint64_t first_request = 0;  // the engine's id of choice 0; choice i has first_request + i
   Prompt prompt;
@@ -51,6 +53,7 @@ class Stream {
   const std::vector<int32_t>& prompt_ids() const { return init_.prompt.ids; }
   Clock::time_point deadline() const { return init_.deadline; }
   Clock::time_point start() const { return init_.start; }
+  const ApiKeyPtr& key() const { return init_.key; }
   Sink& sink() const { return *init_.sink; }
 
   // What the worker is to do for a choice; also after some of it was emitted.

@@ -29,22 +29,22 @@ class InferenceService final : public Raw {
 
   ServerUnaryReactor* Generate(CallbackServerContext* call, const ByteBuffer* request,
                                ByteBuffer* response) override {
-    return StartWholeAnswer(Context(call, *request), StartGenerate(*request), response);
+    return StartWholeAnswer(Context(call, *request), StartGenerate(call, *request), response);
   }
 
   grpc::ServerWriteReactor<ByteBuffer>* GenerateStream(CallbackServerContext* call,
                                                        const ByteBuffer* request) override {
-    return StartStreamAnswer(Context(call, *request), StartGenerate(*request));
+    return StartStreamAnswer(Context(call, *request), StartGenerate(call, *request));
   }
 
   ServerUnaryReactor* Chat(CallbackServerContext* call, const ByteBuffer* request,
                            ByteBuffer* response) override {
-    return StartWholeAnswer(Context(call, *request), StartChat(*request), response);
+    return StartWholeAnswer(Context(call, *request), StartChat(call, *request), response);
   }
 
   grpc::ServerWriteReactor<ByteBuffer>* ChatStream(CallbackServerContext* call,
                                                    const ByteBuffer* request) override {
-    return StartStreamAnswer(Context(call, *request), StartChat(*request));
+    return StartStreamAnswer(Context(call, *request), StartChat(call, *request));
   }
 
   ServerUnaryReactor* Tokenize(CallbackServerContext* call, const ByteBuffer* request,
@@ -75,21 +75,33 @@ class InferenceService final : public Raw {
   }
 
  private:
+  // A stranger's request is refused at once, however large it is.
   AnswerContext Context(CallbackServerContext* call, const ByteBuffer& request) {
-    return {frontend_, queue_, call, request.Length()};
+    return {frontend_, queue_, call, Authenticate(*call).ok() ? request.Length() : 0};
+  }
+
+  StatusOr<ApiKeyPtr> Authenticate(const CallbackServerContext& call) const {
+    const auto& metadata = call.client_metadata();
+    const auto found = metadata.find("authorization");
+    if (found == metadata.end()) return frontend_.Authenticate("");
+    return frontend_.Authenticate({found->second.data(), found->second.size()});
   }
 
   // Copies of a ByteBuffer share its bytes.
-  StartRequest StartGenerate(const ByteBuffer& request) {
-    return [this, request](Caller caller) -> StatusOr<std::shared_ptr<Stream>> {
+  StartRequest StartGenerate(CallbackServerContext* call, const ByteBuffer& request) {
+    return [this, request,
+            key = Authenticate(*call)](Caller caller) -> StatusOr<std::shared_ptr<Stream>> {
+      PHALANX_ASSIGN_OR_RETURN(caller.key, key);
       v1::GenerateRequest parsed;
       PHALANX_RETURN_IF_ERROR(Parse(request, &parsed));
       return frontend_.Generate(parsed, std::move(caller));
     };
   }
 
-  StartRequest StartChat(const ByteBuffer& request) {
-    return [this, request](Caller caller) -> StatusOr<std::shared_ptr<Stream>> {
+  StartRequest StartChat(CallbackServerContext* call, const ByteBuffer& request) {
+    return [this, request,
+            key = Authenticate(*call)](Caller caller) -> StatusOr<std::shared_ptr<Stream>> {
+      PHALANX_ASSIGN_OR_RETURN(caller.key, key);
       v1::ChatRequest parsed;
       PHALANX_RETURN_IF_ERROR(Parse(request, &parsed));
       return frontend_.Chat(parsed, std::move(caller));
@@ -100,6 +112,10 @@ class InferenceService final : public Raw {
   ServerUnaryReactor* Reply(CallbackServerContext* call, const ByteBuffer* request,
                             ByteBuffer* response, Function function) {
     ServerUnaryReactor* reactor = call->DefaultReactor();
+    if (const Status stranger = Authenticate(*call).status(); !stranger.ok()) {
+      reactor->Finish(ToGrpc(stranger));
+      return reactor;
+    }
     const auto answer = [=] {
       Request parsed;
       Status status = Parse(*request, &parsed);

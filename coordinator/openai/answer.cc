@@ -31,7 +31,7 @@ void Answer::Run(const std::vector<StartPart>& starts) {
   const auto sink = std::make_shared<PartSink>(shared_from_this());
   for (const StartPart& start : starts) {
     StatusOr<std::shared_ptr<Stream>> stream =
-        start(Caller{.delivery = init_.delivery, .sink = sink});
+        start(Caller{.delivery = init_.delivery, .sink = sink, .key = init_.key});
     if (!stream.ok()) {
       {
         std::lock_guard lock(mu_);

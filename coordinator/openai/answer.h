@@ -31,7 +31,8 @@ struct AnswerInit {
   TaskQueue& queue;    // writes large answers, which would hold up the worker group's channel
   std::shared_ptr<http::Exchange> exchange;
   std::unique_ptr<AnswerFormat> format;
-  AnswerHead head;         // the id is the first stream's
+  AnswerHead head;  // the id is the first stream's
+  ApiKeyPtr key = {};
   std::string request_id;  // the client's; empty: the server's is reported
   Delivery delivery = Delivery::kWhole;
   bool return_token_ids = false;

@@ -124,7 +124,9 @@ http::Response ErrorResponse(const Status& status, std::chrono::milliseconds ret
   response.body = ErrorBody(status);
   const bool may_retry =
       status.code() == StatusCode::kResourceExhausted || status.code() == StatusCode::kUnavailable;
-  if (may_retry) {
+  if (status.code() == StatusCode::kUnauthenticated) {
+    response.headers.push_back({"WWW-Authenticate", "Bearer"});
+  } else if (may_retry) {
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(retry_delay).count();
     response.headers.push_back({"Retry-After", std::to_string(std::max<int64_t>(seconds, 1))});
   } else if (response.status >= 500) {

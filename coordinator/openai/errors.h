@@ -30,8 +30,8 @@ std::string ErrorBody(std::string_view message, std::string_view type, std::stri
                       int code);
 std::string ErrorBody(const Status& status);
 
-// 429 and 503 carry Retry-After; errors that a repetition would only meet again say so to the
-// clients that would repeat them.
+// 401 carries WWW-Authenticate, 429 and 503 Retry-After; errors that a repetition would only meet
+// again say so to the clients that would repeat them.
 http::Response ErrorResponse(const Status& status, std::chrono::milliseconds retry_delay);
 
 }  // namespace phalanx::openai

@@ -76,6 +76,14 @@ class OpenAiHandler final : public http::Handler,
       RefuseMethod(*exchange, route);
       return;
     }
+    StatusOr<ApiKeyPtr> key = ApiKeyPtr();
+    if (route->access == Access::kKey) {
+      key = frontend_.Authenticate(HeaderOf(request, "authorization"));
+    }
+    if (!key.ok()) {
+      Refuse(*exchange, key.status());
+      return;
+    }
     if (route->method == Method::kGet) {
       AnswerGet(*exchange, *route);
       return;
@@ -84,9 +92,9 @@ class OpenAiHandler final : public http::Handler,
     if (!type.ok()) {
       Refuse(*exchange, type);
     } else if (request.body.size() <= kInlineBytes) {
-      AnswerPost(exchange, *route);
-    } else if (queue_.Post([self = shared_from_this(), exchange, route] {
-                 self->AnswerPost(exchange, *route);
+      AnswerPost(exchange, *route, *key);
+    } else if (queue_.Post([self = shared_from_this(), exchange, route, key = *key] {
+                 self->AnswerPost(exchange, *route, key);
                }) == PostResult::kFull) {
       Refuse(*exchange, ResourceExhaustedError("the queue of large requests is full"));
     }
@@ -158,15 +166,15 @@ class OpenAiHandler final : public http::Handler,
     Reply(exchange, std::move(response));
   }
 
-  void AnswerPost(const ExchangePtr& exchange, const Route& route) {
+  void AnswerPost(const ExchangePtr& exchange, const Route& route, const ApiKeyPtr& key) {
     const StatusOr<Json> body = ParseBody(exchange->request().body, frontend_.limits());
     if (!body.ok()) return Refuse(*exchange, body.status());
     const ParseContext context{frontend_.limits(), unknown_};
     switch (route.endpoint) {
       case Endpoint::kChat:
-        return AnswerChat(exchange, *body, context);
+        return AnswerChat(exchange, key, *body, context);
       case Endpoint::kCompletions:
-        return AnswerCompletion(exchange, *body, context);
+        return AnswerCompletion(exchange, key, *body, context);
       case Endpoint::kTokenize:
         return ReplyWith(*exchange, TokenizeBody(frontend_, *body, context));
       default:
@@ -174,16 +182,17 @@ class OpenAiHandler final : public http::Handler,
     }
   }
 
-  void AnswerChat(const ExchangePtr& exchange, const Json& body, const ParseContext& context) {
+  void AnswerChat(const ExchangePtr& exchange, const ApiKeyPtr& key, const Json& body,
+                  const ParseContext& context) {
     StatusOr<ChatCall> call = ReadChat(body, context);
     if (!call.ok()) return Refuse(*exchange, call.status());
     auto format = std::make_unique<ChatFormat>(*call, frontend_.limits());
     Label(*exchange, &call->request);
-    Start(exchange, *call, std::move(format),
+    Start(exchange, key, *call, std::move(format),
           {[&](Caller caller) { return frontend_.Chat(call->request, std::move(caller)); }});
   }
 
-  void AnswerCompletion(const ExchangePtr& exchange, const Json& body,
+  void AnswerCompletion(const ExchangePtr& exchange, const ApiKeyPtr& key, const Json& body,
                         const ParseContext& context) {
     StatusOr<CompletionCall> call = ReadCompletion(body, context);
     if (!call.ok()) return Refuse(*exchange, call.status());
@@ -195,7 +204,7 @@ class OpenAiHandler final : public http::Handler,
         return frontend_.Generate(request, std::move(caller));
       });
     }
-    Start(exchange, *call, std::move(format), starts);
+    Start(exchange, key, *call, std::move(format), starts);
   }
 
   // A client's own id is a label, wherever it stands.
@@ -204,12 +213,13 @@ class OpenAiHandler final : public http::Handler,
     if (request->request_id().empty()) request->set_request_id(RequestId(exchange));
   }
 
-  void Start(const ExchangePtr& exchange, const Call& call, std::unique_ptr<AnswerFormat> format,
-             const std::vector<StartPart>& starts) {
+  void Start(const ExchangePtr& exchange, const ApiKeyPtr& key, const Call& call,
+             std::unique_ptr<AnswerFormat> format, const std::vector<StartPart>& starts) {
     AnswerInit init(frontend_, queue_, exchange, std::move(format));
     init.head.created = unix_time_();
     init.head.model = frontend_.model().id();
     init.head.system_fingerprint = Fingerprint(frontend_.GetServerInfo().numerics_id());
+    init.key = key;
     init.request_id = RequestId(*exchange);
     init.delivery = call.answer.stream ? Delivery::kIncremental : Delivery::kWhole;
     init.return_token_ids = call.answer.return_token_ids;

@@ -58,7 +58,8 @@ std::vector<int32_t> StreamResult::TokenIds(int32_t choice) const {
 }
 
 TestService::TestService(Limits limits, ServedModelOptions model_options,
-                         std::shared_ptr<RequestObserver> observer) {
+                         std::shared_ptr<RequestObserver> observer,
+                         std::shared_ptr<const ApiKeys> keys) {
   auto model = ServedModel::Load(model_options);
   PHALANX_CHECK(model.ok());
   model_ = *std::move(model);
@@ -66,7 +67,8 @@ TestService::TestService(Limits limits, ServedModelOptions model_options,
       *model_,
       FrontendOptions{.limits = limits,
                       .on_state = [this](ServingState state) { server_->SetServing(state); },
-                      .observer = std::move(observer)});
+                      .observer = std::move(observer),
+                      .keys = std::move(keys)});
   queue_ = std::make_unique<TaskQueue>(16);
   auto server = PublicServer::Start({.port = 0}, *frontend_, *queue_);
   PHALANX_CHECK(server.ok());

@@ -80,7 +80,8 @@ class TestService {
  public:
   explicit TestService(
       Limits limits = {}, ServedModelOptions model = {.model_dir = DemoModel()},
-      std::shared_ptr<RequestObserver> observer = std::make_shared<RequestObserver>());
+      std::shared_ptr<RequestObserver> observer = std::make_shared<RequestObserver>(),
+      std::shared_ptr<const ApiKeys> keys = std::make_shared<ApiKeys>());
   ~TestService();
 
   // Attaches a group and waits for its welcome.

@@ -120,6 +120,22 @@ TEST(SchedulerFairnessTest, SmallRequestsDoNotOvertakeALargeOneUnderFcfs) {
   }
 }
 
+TEST(SchedulerFairnessTest, WhoIsDueEarlierGoesFirst) {
+  SchedulerConfig config = SmallConfig();
+  config.limits.max_num_seqs = 1;
+  Driver driver(config);
+  for (const auto& [id, fair_start] : {std::pair(1, 50), {2, 20}, {3, 20}, {4, 0}}) {
+    EngineRequest request = Request(static_cast<uint64_t>(id), 4, 1);
+    request.fair_start = fair_start;
+    driver.Add(request);
+  }
+  std::vector<uint64_t> finished;
+  while (driver.scheduler().HasWork()) {
+    for (const TokenOutput& output : driver.Step()) finished.push_back(output.request);
+  }
+  EXPECT_THAT(finished, ElementsAre(4, 2, 3, 1));
+}
+
 TEST(SchedulerFairnessTest, ALowPriorityRequestIsServedAlthoughHigherOnesKeepComing) {
   SchedulerConfig config = SmallConfig();
   config.policy = SchedulingPolicy::kPriority;

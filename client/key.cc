@@ -1,0 +1,121 @@
+#include "client/key.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <span>
+
+#include "client/terminal.h"
+
+namespace phalanx {
+namespace {
+
+struct KeyFlags {
+  std::string id;
+  std::string expires;
+  int32_t streams = 0;
+  std::string file;
+};
+
+std::string Hex(std::span<const unsigned char> bytes) {
+  std::string hex;
+  for (const unsigned char byte : bytes) hex += fmt::format("{:02x}", byte);
+  return hex;
+}
+
+// Appends in one write, so that a server that reads the file meanwhile never sees half a line.
+Status Append(const std::string& file, const std::string& line) {
+  const auto failed = [&] {
+    return FailedPreconditionError("{}: cannot be written: {}", file, std::strerror(errno));
+  };
+  const int fd = open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return failed();
+  Status status;
+  struct stat state {};
+  if (fstat(fd, &state) != 0) {
+    status = failed();
+  } else if ((state.st_mode & 0077) != 0) {
+    status =
+        FailedPreconditionError("{}: has mode {:04o}, allowed: 0600", file, state.st_mode & 0777);
+  } else if (write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+    status = failed();
+  }
+  close(fd);
+  return status;
+}
+
+int RunKey(const KeyFlags& flags) {
+  std::array<unsigned char, 32> random{};
+  if (RAND_bytes(random.data(), static_cast<int>(random.size())) != 1) {
+    return ReportError(InternalError("the system gives no random numbers"));
+  }
+  const std::string key = "phx-" + Hex(random);
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(), digest.data());
+  std::string line = fmt::format("{} {}", flags.id, Hex(digest));
+  if (!flags.expires.empty()) line += " expires=" + flags.expires;
+  if (flags.streams > 0) line += fmt::format(" streams={}", flags.streams);
+  if (flags.file.empty()) {
+    Print(fmt::format("key:  {}\nline: {}\n", key, line));
+    return kExitOk;
+  }
+  const Status status = Append(flags.file, line + '\n');
+  if (!status.ok()) return ReportError(status);
+  Print(key + '\n');
+  return kExitOk;
+}
+
+// The server refuses the same; here the mistake is still cheap.
+std::string CheckId(const std::string& id) {
+  constexpr char kAllowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_";
+  constexpr size_t kMaxBytes = 64;
+  const bool fits =
+      !id.empty() && id.size() <= kMaxBytes && id.find_first_not_of(kAllowed) == std::string::npos;
+  return fits ? "" : "is no id, allowed: 1 to 64 of A-Z a-z 0-9 . - _";
+}
+
+std::string CheckDay(const std::string& day) {
+  int year = 0;
+  unsigned month = 0;
+  unsigned of_month = 0;
+  int length = 0;
+  const int read = std::sscanf(day.c_str(), "%4d-%2u-%2u%n", &year, &month, &of_month, &length);
+  const bool is_day =
+      read == 3 && length == 10 && day.size() == 10 &&
+      std::chrono::year_month_day{std::chrono::year(year), std::chrono::month(month),
+                                  std::chrono::day(of_month)}
+          .ok();
+  return is_day ? "" : "is no day, allowed: YYYY-MM-DD";
+}
+
+}  // namespace
+
+void AddKey(CLI::App& app, Command& command) {
+  const auto flags = std::make_shared<KeyFlags>();
+  CLI::App& sub = *app.add_subcommand(
+      "key", "Make an API key and its line for the coordinator's --api-key-file, offline");
+  sub.add_option("id", flags->id, "whose key it is; it stands in the server's log")
+      ->required()
+      ->check(CheckId);
+  sub.add_option("--expires", flags->expires, "the first day, UTC, on which it is not taken")
+      ->check(CheckDay);
+  sub.add_option("--streams", flags->streams, "how many it may have at once")
+      ->check(CLI::Range(1, 1 << 20));
+  sub.add_option(
+      "--add", flags->file,
+      "append the line to this file, which is made if it is not there, and print the key "
+      "alone");
+  sub.callback([flags, &command] { command = [flags] { return RunKey(*flags); }; });
+}
+
+}  // namespace phalanx

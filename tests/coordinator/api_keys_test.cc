@@ -1,0 +1,290 @@
+// Keys: what a file may hold, who is let in, and how the keys share the service.
+#include "coordinator/core/api_keys.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+
+#include "coordinator/core/fair_share.h"
+#include "tests/coordinator/test_service.h"
+
+namespace phalanx {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::TestService;
+
+std::string Hex(std::string_view key) {
+  std::string hex;
+  for (const uint8_t byte : Sha256(key)) hex += fmt::format("{:02x}", byte);
+  return hex;
+}
+
+class KeyFile {
+ public:
+  explicit KeyFile(const std::string& text, mode_t mode = 0600) {
+    std::ofstream(path()) << text;
+    chmod(path().c_str(), mode);
+  }
+  std::filesystem::path path() const { return dir_.path() / "keys"; }
+
+ private:
+  testing::TempDir dir_;
+};
+
+TEST(Sha256Test, IsTheStandards) {
+  // FIPS 180-2, appendix B.1.
+  EXPECT_EQ(Hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(KeyFileTest, ReadsIdsDigestsAndOptions) {
+  const KeyFile file("# who\n\nalice " + Hex("a") + "\n  bob-2\t" + Hex("b") +
+                     "  expires=2027-01-31 streams=4\r\n");
+  const auto keys = ReadApiKeys(file.path());
+  ASSERT_TRUE(keys.ok()) << keys.status();
+  ASSERT_EQ(keys->size(), 2U);
+  EXPECT_EQ((*keys)[0].id, "alice");
+  EXPECT_EQ((*keys)[0].digest, Sha256("a"));
+  EXPECT_FALSE((*keys)[0].expires);
+  EXPECT_EQ((*keys)[1].id, "bob-2");
+  EXPECT_EQ((*keys)[1].max_streams, 4);
+  EXPECT_EQ((*keys)[1].expires,
+            std::chrono::sys_days(std::chrono::year(2027) / std::chrono::January / 31));
+}
+
+struct BadFile {
+  const char* name;
+  std::string text;
+  const char* message;
+};
+
+class BadKeyFile : public ::testing::TestWithParam<BadFile> {};
+
+TEST_P(BadKeyFile, IsRefusedWithLineAndFieldAndWithoutSecrets) {
+  const KeyFile file(GetParam().text);
+  const Status status = ReadApiKeys(file.path()).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr(GetParam().message));
+  EXPECT_THAT(status.message(), Not(HasSubstr("sk-secret")));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Each, BadKeyFile,
+    ::testing::Values(
+        BadFile{"Empty", "# nobody\n", "holds no key"},
+        BadFile{"PlainKey", "alice sk-secret\n", "line 1: digest: is none"},
+        BadFile{"KeyAsId", "sk-secret!\n", "line 1: id: is not one"},
+        BadFile{"NoDigest", "alice\n", "digest: is none"},
+        BadFile{"ShortDigest", "alice " + Hex("a").substr(2) + "\n", "digest: is none"},
+        BadFile{"NoHex", "alice " + std::string(64, 'g') + "\n", "digest: is none"},
+        BadFile{"Twice", "a " + Hex("a") + "\nb " + Hex("b") + "\na " + Hex("c") + "\n",
+                "line 3: id: a is there twice"},
+        BadFile{"Day", "a " + Hex("a") + " expires=2027-02-30\n", "expires: is no day"},
+        BadFile{"Streams", "a " + Hex("a") + " streams=0\n", "streams: is no such number"},
+        BadFile{"Option", "a " + Hex("a") + " sk-secret\n", "an unknown option"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(KeyFileTest, OthersMayNotReadIt) {
+  for (const mode_t mode : {0640, 0604, 0660}) {
+    const KeyFile file("alice " + Hex("a") + "\n", mode);
+    const Status status = ReadApiKeys(file.path()).status();
+    EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+    EXPECT_THAT(status.message(), HasSubstr(fmt::format("mode {:04o}, allowed: 0600", mode)));
+  }
+  EXPECT_EQ(ReadApiKeys("/no/such/file").status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(ReadApiKeys("/tmp").status().code(), StatusCode::kFailedPrecondition);
+}
+
+std::vector<ApiKey> AliceAndBob() {
+  return {{.id = "alice", .digest = Sha256("key-a"), .expires = {}},
+          {.id = "bob", .digest = Sha256("key-b"), .expires = {}, .max_streams = 2}};
+}
+
+TEST(ApiKeysTest, LetsInWhoHasOne) {
+  const ApiKeys nobody;
+  EXPECT_FALSE(nobody.required());
+  EXPECT_EQ(*nobody.Authenticate("anything"), nullptr);
+
+  ApiKeys keys(AliceAndBob());
+  EXPECT_TRUE(keys.required());
+  EXPECT_EQ((*keys.Authenticate("Bearer key-a"))->id, "alice");
+  EXPECT_EQ((*keys.Authenticate("bearer key-b"))->id, "bob");
+  for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer key-c", "Bearer key-a ", "key-a",
+                            "Basic key-a", "Bearer  key-a"}) {
+    const Status status = keys.Authenticate(wrong).status();
+    EXPECT_EQ(status.code(), StatusCode::kUnauthenticated) << wrong;
+    EXPECT_THAT(status.message(), Not(HasSubstr("key-")));
+  }
+  keys.Replace({{.id = "carol", .digest = Sha256("key-c"), .expires = {}}});
+  EXPECT_FALSE(keys.Authenticate("Bearer key-a").ok());
+  EXPECT_EQ((*keys.Authenticate("Bearer key-c"))->id, "carol");
+}
+
+TEST(ApiKeysTest, ExpiredOnesAreRefused) {
+  const auto today = std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
+  const ApiKeys keys(
+      {{.id = "today", .digest = Sha256("t"), .expires = today},
+       {.id = "later", .digest = Sha256("l"), .expires = today + std::chrono::days(2)},
+       {.id = "far",
+        .digest = Sha256("f"),
+        .expires = std::chrono::sys_days(std::chrono::year(9999) / std::chrono::December / 31)}});
+  EXPECT_THAT(keys.Authenticate("Bearer t").status().message(), HasSubstr("expired"));
+  EXPECT_TRUE(keys.Authenticate("Bearer l").ok());
+  EXPECT_TRUE(keys.Authenticate("Bearer f").ok());
+}
+
+TEST(SaltTest, DiffersBetweenKeysAndServers) {
+  const auto alice = std::make_shared<const ApiKey>(AliceAndBob()[0]);
+  const auto bob = std::make_shared<const ApiKey>(AliceAndBob()[1]);
+  const KeyDigest secret = Sha256("1");
+  EXPECT_EQ(SaltOf(nullptr, secret, "x"), "x");
+  EXPECT_EQ(SaltOf(alice, secret, "x"), SaltOf(alice, secret, "x"));
+  EXPECT_NE(SaltOf(alice, secret, "x"), SaltOf(bob, secret, "x"));
+  EXPECT_NE(SaltOf(alice, secret, "x"), SaltOf(alice, secret, "y"));
+  EXPECT_NE(SaltOf(alice, secret, "x"), SaltOf(alice, Sha256("2"), "x"));
+}
+
+// One server that serves the lowest start first.
+TEST(FairShareTest, AGreedyKeyGetsNoMoreThanItsShare) {
+  struct Waiting {
+    int64_t start;
+    size_t arrival;
+    std::string key;
+  };
+  FairShare share;
+  std::vector<Waiting> waiting;
+  std::map<std::string, int64_t> served;
+  constexpr int64_t kTokens = 100;
+  size_t arrivals = 0;
+  const auto enter = [&](const std::string& key) {
+    waiting.push_back({share.Enter(key, kTokens), arrivals++, key});
+  };
+  for (int i = 0; i < 500; ++i) enter("greedy");
+  for (int polite = 0; polite < 9; ++polite) enter(fmt::format("polite-{}", polite));
+  for (int i = 0; i < 400; ++i) {
+    const auto next = std::ranges::min_element(
+        waiting, {}, [](const Waiting& w) { return std::pair(w.start, w.arrival); });
+    const Waiting chosen = *next;
+    waiting.erase(next);
+    share.Served(chosen.start);
+    served[chosen.key] += kTokens;
+    if (chosen.key != "greedy") enter(chosen.key);  // the polite have one at a time
+  }
+  for (const auto& [key, tokens] : served) {
+    EXPECT_NEAR(static_cast<double>(tokens), 4000, 200) << key;
+  }
+}
+
+TEST(FairShareTest, CountsTokensAndNotRequests) {
+  FairShare share;
+  share.Enter("talker", 10);
+  share.Charge("talker", 1000);  // a long answer
+  share.Enter("short", 10);
+  EXPECT_EQ(share.Enter("short", 10), 10);
+  EXPECT_EQ(share.Enter("talker", 10), 1010);
+}
+
+TEST(FairShareTest, IdleTimeIsNotSavedUp) {
+  FairShare share;
+  for (int i = 0; i < 10; ++i) share.Served(share.Enter("busy", 100));
+  const int64_t late = share.Enter("late", 100);
+  EXPECT_EQ(late, 900) << "where service is, not at 0";
+}
+
+class WithKeys : public ::testing::Test {
+ protected:
+  WithKeys() { service_.AttachEngine(); }
+
+  grpc::Status Call(const char* authorization,
+                    v1::GenerateRequest request = testing::TextRequest("Hi")) {
+    grpc::ClientContext context;
+    if (authorization != nullptr) context.AddMetadata("authorization", authorization);
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    auto reader = service_.stub().GenerateStream(&context, request);
+    return TestService::ReadAll(*reader).status;
+  }
+  // One that goes on until `context` is cancelled.
+  std::unique_ptr<grpc::ClientReader<v1::StreamResponse>> Open(grpc::ClientContext& context,
+                                                               const char* authorization) {
+    context.AddMetadata("authorization", authorization);
+    auto reader = service_.stub().GenerateStream(&context, testing::TextRequest("Hi"));
+    last_ = service_.submits().Pop();
+    return reader;
+  }
+
+  TestService service_{{},
+                       {.model_dir = testing::DemoModel()},
+                       std::make_shared<RequestObserver>(),
+                       std::make_shared<ApiKeys>(AliceAndBob())};
+  internal::Submit last_;
+};
+
+TEST_F(WithKeys, EveryMethodAsksForOne) {
+  EXPECT_EQ(Call(nullptr).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(Call("Bearer wrong").error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  v1::GenerateRequest large = testing::TextRequest(std::string(100'000, 'x'));
+  EXPECT_EQ(Call("Bearer wrong", large).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  const auto code = [&](auto method, const auto& request, auto response) {
+    grpc::ClientContext context;
+    return (service_.stub().*method)(&context, request, &response).error_code();
+  };
+  using Stub = v1::Inference::Stub;
+  EXPECT_EQ(code(&Stub::Generate, v1::GenerateRequest(), v1::GenerateResponse()),
+            grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(code(&Stub::Chat, v1::ChatRequest(), v1::GenerateResponse()),
+            grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(code(&Stub::Tokenize, v1::TokenizeRequest(), v1::TokenizeResponse()),
+            grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(code(&Stub::Detokenize, v1::DetokenizeRequest(), v1::DetokenizeResponse()),
+            grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(code(&Stub::GetModelInfo, v1::GetModelInfoRequest(), v1::ModelInfo()),
+            grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(code(&Stub::GetServerInfo, v1::GetServerInfoRequest(), v1::ServerInfo()),
+            grpc::StatusCode::UNAUTHENTICATED);
+  grpc::ClientContext context;
+  v1::ChatRequest chat;
+  auto reader = service_.stub().ChatStream(&context, chat);
+  EXPECT_EQ(TestService::ReadAll(*reader).status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_TRUE(service_.submits().empty());
+}
+
+TEST_F(WithKeys, EachHasItsOwnLimitAndItsOwnCache) {
+  grpc::ClientContext first;
+  grpc::ClientContext second;
+  grpc::ClientContext other;
+  const auto a = Open(first, "Bearer key-b");
+  const std::string salt_of_bob = last_.cache_salt();
+  const auto b = Open(second, "Bearer key-b");
+  EXPECT_EQ(last_.cache_salt(), salt_of_bob);
+  const grpc::Status third = Call("Bearer key-b");
+  EXPECT_EQ(third.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(third.error_message(), HasSubstr("allowed: 2 at once"));
+  const auto c = Open(other, "Bearer key-a");
+  EXPECT_NE(last_.cache_salt(), salt_of_bob);
+  EXPECT_THAT(last_.cache_salt(), Not(HasSubstr("alice")));
+  first.TryCancel();
+  service_.cancels().Pop();
+  grpc::ClientContext again;
+  const auto d = Open(again, "Bearer key-b");
+  for (grpc::ClientContext* context : {&second, &other, &again}) context->TryCancel();
+}
+
+TEST_F(WithKeys, WhoHasUsedLessStartsEarlier) {
+  grpc::ClientContext first;
+  grpc::ClientContext second;
+  grpc::ClientContext other;
+  const auto a = Open(first, "Bearer key-a");
+  EXPECT_EQ(last_.fair_start(), 0);
+  const auto b = Open(second, "Bearer key-a");
+  const int64_t of_second = last_.fair_start();
+  EXPECT_EQ(of_second, last_.prompt_ids_size());
+  const auto c = Open(other, "Bearer key-b");
+  EXPECT_LT(last_.fair_start(), of_second);
+  for (grpc::ClientContext* context : {&first, &second, &other}) context->TryCancel();
+}
+
+}  // namespace
+}  // namespace phalanx

@@ -1,0 +1,132 @@
+"""Keys of the real service: every route and method with no key, a wrong one and a right one; making, expiry and reload."""
+
+import http.client
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from service import BIN, Service, client, command_of  # noqa: E402
+
+GET_WITH_KEY = ("/v1/models", "/v1/models/demo", "/metrics")
+POST_WITH_KEY = ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize")
+OPEN = ("/health", "/livez", "/readyz", "/version")
+
+
+class Keys(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.file = pathlib.Path(cls.folder.name) / "keys"
+        cls.alice = cls.make("alice")
+        cls.bob = cls.make("bob", "--streams", "1")
+        cls.service = Service("--served-model-name", "demo", "--api-key-file", str(cls.file), ranks=1)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.service.__exit__()
+        log = "".join(cls.service.stderr_lines)
+        cls.folder.cleanup()
+        assert cls.alice not in log and cls.bob not in log, "a key in the log"
+        assert "key=alice" in log, log
+
+    @classmethod
+    def make(cls, *arguments: str) -> str:
+        done = client("key", *arguments, "--add", str(cls.file))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def send(self, method, path, key=None, body=None):
+        connection = http.client.HTTPConnection(self.service.http_address, timeout=60)
+        headers = {"Content-Type": "application/json"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        return response, text
+
+    def generate(self, key, *arguments):
+        environment = {**os.environ, "PHALANX_API_KEY": key}
+        return subprocess.run(
+            [str(BIN / "phalanx"), "generate", "--server", self.service.address, "--prompt", "Hi", "--max-tokens", "2",
+             *arguments], env=environment, capture_output=True, text=True, timeout=60)
+
+    def test_routes_ask_for_a_key(self):
+        for method, paths in (("GET", GET_WITH_KEY), ("POST", POST_WITH_KEY)):
+            for path in paths:
+                for key in (None, "wrong", self.alice + "0"):
+                    with self.subTest(path=path, key=key):
+                        response, text = self.send(method, path, key, {} if method == "POST" else None)
+                        self.assertEqual(response.status, 401, text)
+                        self.assertEqual(response.headers["WWW-Authenticate"], "Bearer")
+                        error = json.loads(text)["error"]
+                        self.assertEqual((error["code"], error["type"]), (401, "AuthenticationError"))
+                response, text = self.send(method, path, self.alice, {} if method == "POST" else None)
+                self.assertNotEqual(response.status, 401, text)
+        for path in OPEN:
+            self.assertEqual(self.send("GET", path)[0].status, 200, path)
+
+    def test_both_protocols_take_the_key(self):
+        response, text = self.send("POST", "/v1/completions", self.alice, {"prompt": "Hi", "max_tokens": 2})
+        self.assertEqual(response.status, 200, text)
+        self.assertEqual(self.generate(self.alice).returncode, 0)
+        refused = self.generate("wrong")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("UNAUTHENTICATED", refused.stderr)
+        self.assertIn("PHALANX_API_KEY", refused.stderr)
+
+    def test_a_key_has_its_streams(self):
+        body = {"prompt": "Hi", "max_tokens": 2, "n": 2}
+        response, text = self.send("POST", "/v1/completions", self.bob, body)
+        self.assertEqual(response.status, 429, text)
+        self.assertIn("allowed: 1 at once", text)
+        self.assertIn("Retry-After", response.headers)
+        self.assertEqual(self.send("POST", "/v1/completions", self.alice, body)[0].status, 200)
+
+    def test_a_hangup_reads_the_file_again(self):
+        coordinator = next(p for p in self.service.pids if command_of(p).startswith(str(BIN / "coordinator")))
+
+        def reload(done):
+            os.kill(coordinator, signal.SIGHUP)
+            for _ in range(1000):
+                if done():
+                    return
+                time.sleep(0.01)
+            self.fail("".join(self.service.stderr_lines[-3:]))
+
+        carol = self.make("carol", "--expires", "2999-01-01")
+        self.assertEqual(self.send("GET", "/v1/models", carol)[0].status, 401)
+        reload(lambda: self.send("GET", "/v1/models", carol)[0].status == 200)
+        self.assertEqual(self.send("GET", "/v1/models", self.alice)[0].status, 200)
+        text = self.file.read_text()
+        self.file.write_text("nonsense\n")
+        reload(lambda: any("keys stay as they were" in line for line in self.service.stderr_lines))
+        self.assertEqual(self.send("GET", "/v1/models", self.alice)[0].status, 200)
+        self.file.write_text("".join(line for line in text.splitlines(True) if not line.startswith("carol")))
+        reload(lambda: self.send("GET", "/v1/models", carol)[0].status == 401)
+
+    def test_wide_files_and_wrong_words_are_refused(self):
+        wide = pathlib.Path(self.folder.name) / "wide"
+        wide.write_text(self.file.read_text())
+        wide.chmod(0o644)
+        command = [str(BIN / "coordinator"), "--model", "launch/demo/model", "--api-key-file", str(wide), "--engine",
+                   f"{self.folder.name}/engine.sock", "--grpc-port", "0", "--port", "0"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30,
+                              cwd=pathlib.Path(__file__).resolve().parents[2])
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("mode 0644, allowed: 0600", done.stderr)
+        for words in (["key", "no spaces please"], ["key", "a", "--expires", "tomorrow"], ["key", "a", "--streams", "0"]):
+            self.assertEqual(client(*words).returncode, 2, words)
+        self.assertEqual(client("key", "a", "--add", str(wide)).returncode, 1)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
