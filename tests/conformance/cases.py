@@ -81,6 +81,39 @@ HOT = {"temperature": 1, "seed": 7}
 PET = {"type": "object", "properties": {"kind": {"enum": ["cat", "dog"]}, "age": {"type": "integer", "maximum": 99}},
        "required": ["kind", "age"], "additionalProperties": False}
 
+PET_FORMAT = {"type": "json_schema", "json_schema": PET}
+PET_TAG = {"type": "structural_tag", "format": {"type": "tag", "begin": "<pet>", "content": PET_FORMAT, "end": "</pet>"}}
+SEVEN_BEHIND_A = {"type": "structural_tag", "triggers": ["a"],
+                  "structures": [{"begin": "a", "schema": {"enum": [7]}, "end": "!"}]}
+SUM = 'root ::= number "+" number "=" number\nnumber ::= [1-9] [0-9]?\n'
+
+
+def named(tool: dict) -> dict:
+    return {"type": "function", "function": {"name": tool["function"]["name"]}}
+
+
+def calls_of(answer: dict) -> list[tuple[str, dict]]:
+    """Names and arguments; of a message that says nothing beside its calls."""
+    message = first(answer)["message"]
+    assert not message["content"], message
+    return [(call["function"]["name"], json.loads(call["function"]["arguments"])) for call in message["tool_calls"]]
+
+
+def is_pet(said: str) -> bool:
+    pet = json.loads(said)
+    return pet["kind"] in ("cat", "dog") and pet["age"] <= 99 and len(pet) == 2
+
+
+def is_tagged_pet(said: str) -> bool:
+    return said.startswith("<pet>") and said.endswith("</pet>") and is_pet(said[len("<pet>"):-len("</pet>")])
+
+
+def is_sum(said: str) -> bool:
+    return re.fullmatch(r"[1-9]\d?\+[1-9]\d?=[1-9]\d?", said) is not None
+
+
+PARIS_CALL = [("get_weather", {"city": "Paris"})]
+
 CASES = [
     # Prompts.
     chat("one question", lambda a: "Paris" in words(a) and reason(a) == "stop"),
@@ -159,13 +192,46 @@ CASES = [
     chat("a tool's answer", lambda a: "21" in words(a), messages=AFTER_CALL, tools=[WEATHER_TOOL], max_tokens=48),
     chat("tool calls with logprobs and ids", lambda a: len(first(a)["token_ids"]) == completion_tokens(a),
          messages=WEATHER, tools=[WEATHER_TOOL], max_tokens=48, logprobs=True, return_token_ids=True),
-    # Structured output.
-    chat("a schema", lambda a: json.loads(words(a))["kind"] in ("cat", "dog"), max_tokens=60,
+    chat("tools, and the model decides", lambda a: calls_of(a) == PARIS_CALL, messages=WEATHER, tools=[WEATHER_TOOL],
+         tool_choice="auto", max_tokens=48),
+    chat("a call that must be", lambda a: calls_of(a) == PARIS_CALL and reason(a) == "tool_calls", messages=WEATHER,
+         tools=[demo_tools.SCHEMAS["get_time"], WEATHER_TOOL], tool_choice="required", max_tokens=48),
+    chat("a call of any tool, unasked", lambda a: {name for name, _ in calls_of(a)} <= {"get_weather", "set_timer"} and
+         reason(a) == "tool_calls", tools=[demo_tools.SCHEMAS["set_timer"], WEATHER_TOOL], tool_choice="required",
+         max_tokens=400, **HOT),
+    chat("one call of any tool", lambda a: len(calls_of(a)) == 1, tools=[demo_tools.SCHEMAS["set_timer"], WEATHER_TOOL],
+         tool_choice="required", parallel_tool_calls=False, max_tokens=400, **HOT),
+    chat("a call of a named tool", lambda a: calls_of(a) == PARIS_CALL and reason(a) == "stop", messages=WEATHER,
+         tools=[demo_tools.SCHEMAS["get_time"], WEATHER_TOOL], tool_choice=named(WEATHER_TOOL), max_tokens=48),
+    chat("a named tool against the question", lambda a: [name for name, _ in calls_of(a)] == ["get_time"],
+         messages=WEATHER, tools=[demo_tools.SCHEMAS["get_time"], WEATHER_TOOL], max_tokens=400,
+         tool_choice=named(demo_tools.SCHEMAS["get_time"])),
+    chat("a call that is cut short", lambda a: first(a)["message"]["tool_calls"] == [] and reason(a) == "length",
+         messages=WEATHER, tools=[WEATHER_TOOL], tool_choice="required", max_tokens=8),
+    chat("calls of several choices", lambda a: all(c["message"]["tool_calls"] for c in a["choices"]), messages=WEATHER,
+         tools=[WEATHER_TOOL], tool_choice="required", parallel_tool_calls=False, n=3, max_tokens=400, logprobs=True,
+         return_token_ids=True, **HOT),
+    # Structured output, in chats and texts and in each of its spellings.
+    chat("a schema", lambda a: is_pet(words(a)), max_tokens=400,
          response_format={"type": "json_schema", "json_schema": {"name": "pet", "schema": PET}}, **HOT),
+    text("a schema", lambda a: is_pet(words(a)), max_tokens=400, structured_outputs={"json": PET}, **HOT),
+    text("a schema as text", lambda a: is_pet(words(a)), max_tokens=400, guided_json=json.dumps(PET), **HOT),
     chat("an object", lambda a: words(a).lstrip().startswith("{"), response_format={"type": "json_object"}),
+    text("an object", lambda a: words(a).lstrip().startswith("{"), structured_outputs={"json_object": True}, **HOT),
     text("an expression", lambda a: re.fullmatch(r"\d{4}-\d{2}", words(a)),
          structured_outputs={"regex": r"\d{4}-\d{2}"}, **HOT),
+    chat("an expression", lambda a: re.fullmatch(r"(yes|no)!{2}", words(a)), guided_regex="(yes|no)!{2}", **HOT),
     text("a choice", lambda a: words(a) in ("left", "right"), guided_choice=["left", "right"], **HOT),
+    chat("a choice", lambda a: words(a) in ("left", "right é"), structured_outputs={"choice": ["left", "right é"]}, **HOT),
+    text("a grammar", lambda a: is_sum(words(a)), structured_outputs={"grammar": SUM}, **HOT),
+    chat("a grammar", lambda a: is_sum(words(a)), guided_grammar=SUM, **HOT),
+    chat("a structural tag", lambda a: is_tagged_pet(words(a)), response_format=PET_TAG, max_tokens=400, **HOT),
+    text("a structural tag", lambda a: is_tagged_pet(words(a)), max_tokens=400,
+         structured_outputs={"structural_tag": json.dumps(PET_TAG)}, **HOT),
+    text("a structural tag of the older form", lambda a: re.fullmatch("([^a]|a7!)*(a7?)?", words(a), re.DOTALL),
+         max_tokens=100, response_format=SEVEN_BEHIND_A, **HOT),
+    chat("a schema of several choices", lambda a: all(is_pet(c["message"]["content"]) for c in a["choices"]), n=3,
+         max_tokens=400, response_format={"type": "json_schema", "json_schema": {"name": "pet", "schema": PET}}, **HOT),
 ]
 
 # Whole answers alone: HTTP streams have no place for these.

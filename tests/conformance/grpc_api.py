@@ -22,15 +22,35 @@ CALL = re.compile(r'<tool_call>\n\{"name": "(\w+)", "arguments": (.*)\}\n</tool_
 # ------------------------------------------------------------------------------------ requests
 
 
+def as_text(value) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def of_response_format(fields: dict):
+    match fields.get("type"):
+        case "json_schema":
+            return protos.StructuredOutputs(json_schema=json.dumps(fields["json_schema"]["schema"]))
+        case "json_object":
+            return protos.StructuredOutputs(json_object=True)
+        case "structural_tag":
+            return protos.StructuredOutputs(structural_tag=json.dumps(fields))
+    return None
+
+
 def structured(fields: dict):
-    if schema := (fields.get("response_format") or {}).get("json_schema"):
-        return protos.StructuredOutputs(json_schema=json.dumps(schema["schema"]))
-    if (fields.get("response_format") or {}).get("type") == "json_object":
-        return protos.StructuredOutputs(json_object=True)
-    if (choices := fields.get("guided_choice")) is not None:
-        return protos.StructuredOutputs(choice=protos.ChoiceConstraint(choices=choices))
-    if regex := (fields.get("structured_outputs") or {}).get("regex"):
-        return protos.StructuredOutputs(regex=regex)
+    """The constraint of a request in any of its spellings; null where there is none."""
+    if (made := of_response_format(fields.get("response_format") or {})) is not None:
+        return made
+    given = dict(fields.get("structured_outputs") or {})
+    given |= {key.removeprefix("guided_"): value for key, value in fields.items() if key.startswith("guided_")}
+    for key, value in given.items():
+        match key:
+            case "json":
+                return protos.StructuredOutputs(json_schema=as_text(value))
+            case "choice":
+                return protos.StructuredOutputs(choice=protos.ChoiceConstraint(choices=value))
+            case "json_object" | "regex" | "grammar" | "structural_tag":
+                return protos.StructuredOutputs(**{key: value})
     return None
 
 
@@ -71,11 +91,22 @@ def shared(fields: dict) -> dict:
     return {name: fields[name] for name in names if name in fields} | {"sampling": sampling_of(fields)}
 
 
+def tool_choice(fields: dict):
+    """Null where the model decides, or where none may be called."""
+    match fields.get("tool_choice"):
+        case "required":
+            return protos.ToolChoice(required=True)
+        case {"function": {"name": name}}:
+            return protos.ToolChoice(function=name)
+    return None
+
+
 def chat_request(fields: dict):
-    flags = {name: fields[name] for name in ("add_generation_prompt", "continue_final_message") if name in fields}
+    flags = {name: fields[name] for name in ("add_generation_prompt", "continue_final_message", "parallel_tool_calls")
+             if name in fields}
     return protos.ChatRequest(messages=[message_of(message) for message in fields["messages"]],
-                              tools_json=[json.dumps(tool) for tool in fields.get("tools", [])], **flags,
-                              **shared(fields))
+                              tools_json=[json.dumps(tool) for tool in fields.get("tools", [])],
+                              tool_choice=tool_choice(fields), **flags, **shared(fields))
 
 
 def generate_requests(fields: dict) -> list:
@@ -168,18 +199,22 @@ def usage(answers: list) -> dict:
 
 def chat_body(answer, fields: dict, prompt_ids: list[int]) -> dict:
     parses = bool(fields.get("tools")) and fields.get("tool_choice") != "none"
+    is_named = isinstance(fields.get("tool_choice"), dict)
+    is_required = fields.get("tool_choice") == "required"
     with_ids = fields.get("return_token_ids")
     choices = []
     for choice in answer.choices:
         calls = [{"type": "function", "function": {"name": name, "arguments": arguments}}
                  for name, arguments in (CALL.findall(choice.text) if parses else [])]
-        content = CALL.sub("", choice.text) if calls else choice.text
+        content = CALL.sub("", choice.text).strip("\n") if calls else choice.text
+        reason = REASONS[choice.finish_reason]
+        says_calls = bool(calls) and not is_named and not (is_required and reason == "length")
         choices.append({
             "index": choice.index,
-            "message": {"role": "assistant", "content": content or (None if calls else ""), "refusal": None,
-                        "tool_calls": calls},
+            "message": {"role": "assistant", "content": content or (None if calls and not (is_named or is_required) else ""),
+                        "refusal": None, "tool_calls": calls},
             "logprobs": chat_logprobs(choice.logprobs) if fields.get("logprobs") else None,
-            "finish_reason": "tool_calls" if calls else REASONS[choice.finish_reason],
+            "finish_reason": "tool_calls" if says_calls else reason,
             "stop_reason": stop_reason(choice, fields),
             **({"token_ids": list(choice.token_ids)} if with_ids else {})})
     return {"choices": choices, "usage": usage([answer]),
