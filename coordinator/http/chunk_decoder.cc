@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/http/token.h"
+
 namespace phalanx::http {
 namespace {
 
@@ -40,6 +42,8 @@ void ChunkDecoder::Step(char c, size_t body_bytes) {
     case State::kSize:
     case State::kSizeDigits:
       return StepSize(c, body_bytes);
+    case State::kExtensions:
+      return StepExtensions(c);
     case State::kSizeLineFeed:
       return Expect(c, '\n', remaining_ == 0 ? State::kTrailer : State::kData);
     case State::kDataReturn:
@@ -62,9 +66,11 @@ void ChunkDecoder::StepSize(char c, size_t body_bytes) {
     if (state_ == State::kSizeDigits && c == '\r') {
       state_ = State::kSizeLineFeed;
     } else if (state_ == State::kSizeDigits && (c == ';' || c == ' ' || c == '\t')) {
-      Refuse(400, "chunk size: is followed by an extension or a blank, allowed: neither");
+      state_ = State::kExtensions;
+      extensions_ = ChunkExtensions();
+      StepExtensions(c);
     } else {
-      Refuse(400, "chunk size: is malformed, allowed: hexadecimal digits and CR LF");
+      Refuse(400, "chunk size: is malformed, allowed: hexadecimal digits, extensions and CR LF");
     }
     return;
   }
@@ -79,14 +85,24 @@ void ChunkDecoder::StepSize(char c, size_t body_bytes) {
   }
 }
 
+void ChunkDecoder::StepExtensions(char c) {
+  if (++extension_bytes_ > limits_.max_header_bytes) {
+    Refuse(431, fmt::format("chunk extensions: have more than {} bytes, which are allowed",
+                            limits_.max_header_bytes));
+  } else if (c == '\r' && extensions_.may_end()) {
+    state_ = State::kSizeLineFeed;
+  } else if (extensions_.Take(c) == ChunkExtensions::Verdict::kMalformed) {
+    Refuse(400, "chunk extension: is malformed, allowed: ;NAME or ;NAME=VALUE");
+  }
+}
+
 void ChunkDecoder::StepTrailer(char c) {
-  const auto byte = static_cast<unsigned char>(c);
   if (++trailer_bytes_ > limits_.max_header_bytes) {
     Refuse(431, fmt::format("trailers: have more than {} bytes, which are allowed",
                             limits_.max_header_bytes));
   } else if (c == '\r') {
     state_ = state_ == State::kTrailer ? State::kLastLineFeed : State::kTrailerLineFeed;
-  } else if ((byte < 0x20 && c != '\t') || byte == 0x7F) {
+  } else if (IsControl(c)) {
     Refuse(400, "trailers: hold a control character");
   } else {
     state_ = State::kTrailerLine;

@@ -1,5 +1,5 @@
-// RFC 9112, 7.1: the chunked transfer coding, byte by byte. Stricter than it: no chunk extensions,
-// since nobody sends them and readers disagree on where they end; trailers are dropped.
+// RFC 9112, 7.1: the chunked transfer coding, byte by byte. Extensions and trailers are dropped;
+// each of the two may take as many bytes in all as the headers.
 #pragma once
 
 #include <cstddef>
@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "coordinator/http/chunk_extensions.h"
 #include "coordinator/http/message_limits.h"
 #include "coordinator/http/refusal.h"
 
@@ -26,7 +27,8 @@ class ChunkDecoder {
  private:
   enum class State {
     kSize,          // at least one digit is due
-    kSizeDigits,    // more digits or the line's end
+    kSizeDigits,    // more digits, extensions or the line's end
+    kExtensions,    // more of them or the line's end
     kSizeLineFeed,  // after its carriage return
     kData,
     kDataReturn,  // the end of the data's line
@@ -40,6 +42,7 @@ class ChunkDecoder {
 
   void Step(char c, size_t body_bytes);
   void StepSize(char c, size_t body_bytes);
+  void StepExtensions(char c);
   void StepTrailer(char c);
   void Expect(char c, char expected, State next);
   void Refuse(int status, std::string message);
@@ -48,6 +51,8 @@ class ChunkDecoder {
   State state_ = State::kSize;
   size_t remaining_ = 0;  // of the chunk
   size_t digits_ = 0;
+  ChunkExtensions extensions_;  // of the chunk
+  size_t extension_bytes_ = 0;  // of all chunks
   size_t trailer_bytes_ = 0;
   std::optional<Refusal> refusal_;
 };

@@ -7,6 +7,7 @@
 
 #include "coordinator/core/printable.h"
 #include "coordinator/http/request_target.h"
+#include "coordinator/http/token.h"
 
 namespace phalanx::http {
 namespace {
@@ -14,20 +15,11 @@ namespace {
 // Between two requests some clients send a line end more than they should.
 constexpr size_t kMaxEmptyLines = 4;
 
-bool IsTokenChar(char c) {
-  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         kMarks.find(c) != std::string_view::npos;
-}
-
 bool IsToken(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), IsTokenChar);
 }
 
-bool IsControl(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return (byte < 0x20 && c != '\t' && c != '\r' && c != '\n') || byte == 0x7F;
-}
+bool IsNoPartOfALine(char c) { return IsControl(c) && c != '\r' && c != '\n'; }
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
@@ -76,7 +68,7 @@ void RequestParser::ConsumeLine(std::string_view data, size_t* used) {
   if (rest.empty()) return RefuseLength();
   const size_t line_feed = rest.find('\n');
   rest = rest.substr(0, line_feed == std::string_view::npos ? rest.size() : line_feed + 1);
-  if (std::any_of(rest.begin(), rest.end(), IsControl)) {
+  if (std::any_of(rest.begin(), rest.end(), IsNoPartOfALine)) {
     return Refuse({400, has_request_line_ ? "headers: hold a control character"
                                           : "request line: holds a control character"});
   }

@@ -88,9 +88,11 @@ TEST(FramingOracle, AcceptsNothingThatBeastReadsOtherwise) {
       bytes += any(line_ends);
     }
     bytes += any(line_ends);
-    bytes +=
-        any({"", "abc", "abcd", "3\r\nabc\r\n0\r\n\r\n", "3\r\nabc\r\n0\r\nX-Trailer: y\r\n\r\n",
-             "3;x\r\nabc\r\n0\r\n\r\n", "0\r\n\r\n", "3\nabc\r\n0\r\n\r\n", "-3\r\nabc\r\n"});
+    bytes += any({"", "abc", "abcd", "3\r\nabc\r\n0\r\n\r\n",
+                  "3\r\nabc\r\n0\r\nX-Trailer: y\r\n\r\n", "3;x\r\nabc\r\n0\r\n\r\n",
+                  "3;x=y;z\r\nabc\r\n0;x=\"\\\"\"\r\n\r\n", "3 ; x = \";\"\r\nabc\r\n0\r\n\r\n",
+                  "3;x=\"\n\"\r\nabc\r\n0\r\n\r\n", "3;x\nabc\r\n0\r\n\r\n",
+                  "3;\r\nabc\r\n0\r\n\r\n", "0\r\n\r\n", "3\nabc\r\n0\r\n\r\n", "-3\r\nabc\r\n"});
     bytes += any({"", "", "GET / HTTP/1.0\r\n\r\n"});
     const Seen ours = ReadByOurs(bytes);
     if (!ours.complete) continue;

@@ -152,7 +152,28 @@ std::vector<Case> Cases() {
       {"Gzip", WithHeaders("Transfer-Encoding: gzip, chunked\r\n"), 501},
       {"Identity", WithHeaders("Transfer-Encoding: identity\r\n"), 501},
       {"QuotedChunked", WithHeaders("Transfer-Encoding: \"chunked\"\r\n"), 501},
-      {"ChunkExtension", Chunked("3;a=b\r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtension", Chunked("3;a=b\r\nabc\r\n0\r\n\r\n"), 0},
+      {"ChunkExtensionNameAlone", Chunked("3;a\r\nabc\r\n0;last\r\n\r\n"), 0},
+      {"ChunkExtensions", Chunked("3;a;b=c;d=\"e\"\r\nabc\r\n0\r\n\r\n"), 0},
+      {"ChunkExtensionBlanks", Chunked("3 ;\ta = b\t; c\r\nabc\r\n0\r\n\r\n"), 0},
+      {"ChunkExtensionQuoted", Chunked("3;a=\";\\\"=\tx\xFF\"\r\nabc\r\n0\r\n\r\n"), 0},
+      {"ChunkExtensionNoName", Chunked("3;\r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionNoValue", Chunked("3;a=\r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionNameOfTwoWords", Chunked("3;a b\r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionBadName", Chunked("3;a/b\r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionBadValue", Chunked("3;a=b\"c\"\r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionAfterQuotes", Chunked("3;a=\"b\"c\r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionBlankAtTheEnd", Chunked("3;a \r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionBareLineFeed", Chunked("3;a\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionBareReturn", Chunked("3;a\rb\r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionQuotedLineFeed", Chunked("3;a=\"\nabc\"\r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionQuotedLineEnd",
+       Chunked("3;a=\"\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nX: \"\r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionQuotedEscapedLineEnd", Chunked("3;a=\"\\\r\n\"\r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionOpenQuote", Chunked("3;a=\"b\r\nabc\r\n0\r\n\r\n"), 400},
+      {"ChunkExtensionZero", Chunked("3;a\0\r\nabc\r\n0\r\n\r\n"s), 400},
+      {"ChunkExtensionTooLong", Chunked("3;a=" + std::string(20'000, 'x') + "\r\nabc\r\n0\r\n\r\n"),
+       431},
       {"ChunkSizeBlank", Chunked("3 \r\nabc\r\n0\r\n\r\n"), 400},
       {"ChunkSizeEmpty", Chunked("\r\nabc\r\n0\r\n\r\n"), 400},
       {"ChunkSizeSigned", Chunked("+3\r\nabc\r\n0\r\n\r\n"), 400},
@@ -226,9 +247,20 @@ TEST(RequestParser, LeavesTheNextRequest) {
   const std::string one = WithHeaders("Content-Length: 3\r\n", "abc");
   RequestParser parser(kLimits);
   EXPECT_EQ(parser.Consume(one + one), one.size());
-  const std::string chunked = Chunked("3\r\nabc\r\n0\r\n\r\n");
+  const std::string chunked = Chunked("3;a=\"b\"\r\nabc\r\n0;c\r\n\r\n");
   RequestParser second(kLimits);
   EXPECT_EQ(second.Consume(chunked + one), chunked.size());
+}
+
+// Many short extensions are as long as one.
+TEST(RequestParser, BoundsTheExtensionsOfAllChunks) {
+  const auto chunks = [](int count) {
+    std::string body;
+    for (int i = 0; i < count; ++i) body += "1;a=" + std::string(1'000, 'x') + "\r\ny\r\n";
+    return Chunked(body + "0\r\n\r\n");
+  };
+  EXPECT_EQ(Parse(chunks(16)), 0);
+  EXPECT_EQ(Parse(chunks(17)), 431);
 }
 
 TEST(RequestParser, SaysWhatIsWrong) {
