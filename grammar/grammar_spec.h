@@ -28,6 +28,9 @@ struct GrammarSpec {
   auto operator<=>(const GrammarSpec&) const = default;
 };
 
+// What a worker calls a request's grammar in errors; the coordinator knows the client's name of it.
+inline constexpr std::string_view kGrammarField = "sampling.grammar";
+
 struct GrammarLimits {
   size_t max_source_bytes = size_t{64} << 10;
   int max_schema_depth = 16;

@@ -1,11 +1,16 @@
 #include "worker/sampler.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
+#include "grammar/grammar_spec.h"
 #include "kernels/base/check.h"
 #include "worker/candidate_exchange.h"
 #include "worker/sampling_step.h"
@@ -25,19 +30,33 @@ std::vector<Range> VocabularyShards(int64_t vocab_size, int num_ranks) {
 
 Status NotFinite() { return InternalError("the model produced logits that are not finite"); }
 
-Status NoTokenLeft(const SamplingParams& params) {
-  if (params.constraint == Constraint::kMask) {
+// What the request has beside a grammar or its allowed_token_ids that excludes tokens now.
+std::string Excluders(const SlotState& slot) {
+  const SamplingParams& params = slot.params();
+  std::vector<std::string_view> names;
+  const bool is_masked = params.constraint == Constraint::kMask;
+  if (is_masked && !params.allowed_token_ids.empty()) names.emplace_back("allowed_token_ids");
+  if (!params.bad_words.empty()) names.emplace_back("bad_words");
+  if (slot.output_index() < params.min_tokens) names.emplace_back("min_tokens");
+  return fmt::format("{}", fmt::join(names, " and "));
+}
+
+Status NoTokenLeft(const SlotState& slot) {
+  const bool is_masked = slot.params().constraint == Constraint::kMask;
+  const std::string_view field = is_masked ? kGrammarField : "sampling.allowed_token_ids";
+  const std::string excluders = Excluders(slot);
+  if (excluders.empty()) {
     return InvalidArgumentError(
-               "sampling.structured_outputs: sampling.allowed_token_ids, sampling.bad_words or "
-               "sampling.min_tokens exclude every id that it allows after the tokens so far, "
-               "allowed: constraints of which one id is always left")
-        .WithField("sampling.structured_outputs");
+               "{}: no token that fits can follow the text so far, allowed: what the tokens of the "
+               "model can spell",
+               field)
+        .WithField(field);
   }
   return InvalidArgumentError(
-             "sampling.allowed_token_ids: sampling.bad_words or sampling.min_tokens exclude every "
-             "id "
-             "of it after the tokens so far, allowed: ids of which one is always left")
-      .WithField("sampling.allowed_token_ids");
+             "{}: {} excluded every token that fits after the text so far, allowed: constraints "
+             "that leave one",
+             field, excluders)
+      .WithField(field);
 }
 
 class ShardedSampler final : public Sampler {
@@ -305,7 +324,7 @@ StatusOr<std::vector<SampleResult>> ShardedSampler::Sample(const StepPlan& plan,
     if (!result.status.ok()) continue;
     PHALANX_ASSIGN_OR_RETURN(const TokenCandidate chosen, Choose(row, logits));
     if (chosen.id < 0) {
-      result.status = NoTokenLeft(row.params());
+      result.status = NoTokenLeft(slots_[static_cast<size_t>(result.slot)]);
       continue;
     }
     result.token_id = chosen.id;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "grammar/grammar_spec.h"
+
 namespace phalanx {
 namespace {
 
@@ -14,11 +16,18 @@ std::string_view BytesOf(const Tokenizer* tokenizer, int32_t id) {
   return tokenizer == nullptr ? std::string_view() : tokenizer->TokenBytes(id);
 }
 
-Status EngineError(const internal::RequestOutput& output) {
+// `grammar_field`: the client's name of the request's grammar.
+Status EngineError(const internal::RequestOutput& output, std::string_view grammar_field) {
   const int code = output.error_code();
   const bool known = code > 0 && code <= static_cast<int>(StatusCode::kUnauthenticated);
-  return Status(known ? static_cast<StatusCode>(code) : StatusCode::kInternal, output.error())
-      .WithField(output.error_field());
+  std::string message = output.error();
+  std::string_view field = output.error_field();
+  if (field == kGrammarField) {
+    if (message.starts_with(field)) message.replace(0, field.size(), grammar_field);
+    field = grammar_field;
+  }
+  return Status(known ? static_cast<StatusCode>(code) : StatusCode::kInternal, std::move(message))
+      .WithField(field);
 }
 
 v1::FinishReason ReasonOf(internal::EngineFinish finish) {
@@ -68,6 +77,7 @@ ChoiceOutput::ChoiceOutput(int32_t index, const Tokenizer* tokenizer, const Requ
       stop_(params.stop),
       eos_token_ids_(params.engine.eos_token_ids().begin(), params.engine.eos_token_ids().end()),
       stop_text_(params.stop_text),
+      grammar_field_(params.engine.grammar().field()),
       min_tokens_(params.engine.min_tokens()),
       wants_logprobs_(params.engine.logprobs() >= 0) {
   if (tokenizer != nullptr) {
@@ -139,7 +149,7 @@ bool ChoiceOutput::AppendToken(const internal::TokenInfo& token, std::string_vie
 
 StatusOr<ChoiceOutput::Progress> ChoiceOutput::Accept(const internal::RequestOutput& output) {
   if (ended_) return Progress::kEnded;
-  if (output.finish() == internal::ENGINE_FINISH_ERROR) return EngineError(output);
+  if (output.finish() == internal::ENGINE_FINISH_ERROR) return EngineError(output, grammar_field_);
   const auto next = static_cast<int64_t>(emitted_ids_.size());
   if (output.tokens_size() > 0 && output.first_index() > next) {
     return InternalError("the worker sent output index {} where {} was next", output.first_index(),

@@ -71,6 +71,7 @@ class ChoiceOutput {
   std::vector<std::string> stop_;
   std::vector<int32_t> eos_token_ids_;
   StopText stop_text_;
+  std::string grammar_field_;  // the client's name of it
   int32_t min_tokens_;
   bool wants_logprobs_;
   std::vector<int32_t> emitted_ids_;

@@ -342,7 +342,9 @@ TEST(EngineGrammarTest, ARequestWithNothingLeftToSayFailsAlone) {
     ASSERT_TRUE(engine.Submit(MakeRequest(1)).ok());
     Finish(engine, answers);
     EXPECT_EQ(answers.at(3).status.code(), StatusCode::kInvalidArgument);
-    EXPECT_THAT(answers.at(3).status.message(), testing::HasSubstr("structured_outputs"));
+    EXPECT_EQ(answers.at(3).status.field(), kGrammarField);
+    EXPECT_THAT(answers.at(3).status.message(),
+                testing::HasSubstr("allowed_token_ids excluded every token that fits"));
     ExpectRound(answers.at(1));
   });
 }
