@@ -45,7 +45,7 @@ class LockstepEngine final : public Engine {
   }
 
   Status Submit(EngineRequest request) override {
-    Flight flight{.arrival = Clock::now()};
+    Flight flight{.arrival = Clock::now() - request.waited};
     if (request.params.prompt_logprobs >= 0 && !request.prompt_ids.empty()) {
       flight.prompt.resize(request.prompt_ids.size());
       flight.prompt.front().token_id = request.prompt_ids.front();

@@ -33,8 +33,8 @@ struct EngineOutput {
   // first prompt token follows nothing and has logprob 0, rank 0 and no alternatives.
   std::vector<TokenLogprobs> prompt;
   Status status;  // not OK: the request failed and ended; the token is not valid
-  // With the first token that this engine made: from Submit to the first step that ran the request,
-  // and from there to the token.
+  // With the first token that this engine made: from Submit, and EngineRequest::waited before it,
+  // to the first step that ran the request, and from there to the token.
   int64_t queue_ns = 0;
   int64_t prefill_ns = 0;
 };

@@ -109,7 +109,7 @@ class ServiceLoop {
     if (submit.sampling().grammar().has_start_after()) {
       start_after = submit.sampling().grammar().start_after();
     }
-    held_[id] = {FromWire(std::move(submit)), start_after};
+    held_[id] = {FromWire(std::move(submit)), start_after, Clock::now()};
     return OkStatus();
   }
 
@@ -124,6 +124,7 @@ class ServiceLoop {
       if (const auto token = held.mapped().grammar_start_after) {
         request.grammar = StartAfter(*token, std::move(request.grammar));
       }
+      request.waited = Clock::now() - held.mapped().arrival;
       status = engine_.Submit(std::move(request));
     }
     if (!status.ok()) *outputs.add_outputs() = ErrorOutput(loaded.request, status);
@@ -193,6 +194,7 @@ class ServiceLoop {
   struct Held {
     EngineRequest request;
     std::optional<int32_t> grammar_start_after;  // a token; none: the whole output fits
+    Clock::time_point arrival;
   };
   std::unordered_map<uint64_t, Held> held_;  // until their grammars are there
   GrammarLoader grammars_;

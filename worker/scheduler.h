@@ -15,6 +15,7 @@
 // only gets what decodes leave.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -53,6 +54,8 @@ struct EngineRequest {
   std::string cache_salt;  // sequences share blocks only under equal salts
   // What the output must fit; null: anything. The engine's concern, not the scheduler's.
   std::shared_ptr<const CompiledGrammar> grammar;
+  // How long it has waited for that. The engine's concern, too.
+  std::chrono::nanoseconds waited{0};
 };
 
 enum class FinishReason : uint8_t { kNone, kEos, kStopToken, kLength, kCancelled };

@@ -28,6 +28,7 @@ class CountingEngine final : public Engine {
   Status Submit(EngineRequest request) override {
     if (request.prompt_ids.empty()) return InvalidField("prompt", "empty", "1 token or more");
     if (request.grammar != nullptr) ++num_grammars;
+    waited = request.waited;
     running_[request.id] = {.length = request.params.max_tokens};
     return OkStatus();
   }
@@ -67,6 +68,7 @@ class CountingEngine final : public Engine {
   std::atomic<int> num_heartbeats = 0;
   std::atomic<int> num_shutdowns = 0;
   std::atomic<int> num_grammars = 0;
+  std::atomic<std::chrono::nanoseconds> waited{};  // of the last request
 
  private:
   struct Run {
@@ -278,9 +280,14 @@ TEST_F(EngineChannelTest, AGrammarIsCompiledWhileOthersGoOn) {
   Submit(2, 5);
   EXPECT_EQ(OutputsOf(2).size(), 5U);
   EXPECT_EQ(engine_.num_grammars, 0);
+  EXPECT_EQ(engine_.waited.load(), std::chrono::nanoseconds(0));
+  const auto arrived_before = std::chrono::steady_clock::now();  // the second came after it
+  std::this_thread::sleep_for(milliseconds(5));
+  const auto least = std::chrono::steady_clock::now() - arrived_before;
   LetGo();
   EXPECT_EQ(OutputsOf(1).size(), 3U);
   EXPECT_EQ(engine_.num_grammars, 1);
+  EXPECT_GE(engine_.waited.load(), least);
 }
 
 TEST_F(EngineChannelTest, AGrammarThatIsNoneNamesTheClientsField) {

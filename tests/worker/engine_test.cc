@@ -136,6 +136,20 @@ TEST_P(EngineOverRanks, PrefixHitsChangeNothing) {
   ExpectSame(cold, warm);
 }
 
+TEST(EngineTest, WhatARequestHasWaitedBeforeIsTimeInTheQueue) {
+  RunGroup({.ranks = 1}, [](Engine& engine, Answers&) {
+    EngineRequest request = MakeRequest(1);
+    request.waited = std::chrono::hours(1);
+    ASSERT_TRUE(engine.Submit(std::move(request)).ok());
+    StatusOr<std::vector<EngineOutput>> outputs = engine.Step();
+    while (outputs.ok() && outputs->empty()) outputs = engine.Step();
+    ASSERT_TRUE(outputs.ok());
+    EXPECT_GE(std::chrono::nanoseconds(outputs->front().queue_ns), std::chrono::hours(1));
+    EXPECT_LT(std::chrono::nanoseconds(outputs->front().prefill_ns), std::chrono::hours(1));
+    EXPECT_TRUE(engine.Cancel(1));
+  });
+}
+
 TEST_P(EngineOverRanks, ReplayedOutputContinues) {
   const Outcome whole = OneByOne({.ranks = GetParam()});
   RunGroup({.ranks = GetParam()}, [&](Engine& engine, Answers&) {
