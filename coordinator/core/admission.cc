@@ -34,6 +34,12 @@ std::chrono::milliseconds Admission::retry_delay() const {
 Status Admission::Check(int32_t num_sequences, int64_t prompt_tokens, Clock::time_point deadline,
                         Clock::time_point now) {
   const int64_t limit = int64_t{max_num_seqs_} + max_waiting_;
+  if (num_sequences > limit) {
+    return InvalidField(
+        "sampling.n", num_sequences,
+        fmt::format("at most {}: {} sequences that the workers run and {} that wait", limit,
+                    max_num_seqs_, max_waiting_));
+  }
   const int64_t excess = int64_t{num_sequences_} + num_sequences - limit;
   if (excess > 0) {
     retry_s_ = static_cast<double>(excess) * end_interval_s_;

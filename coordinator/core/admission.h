@@ -29,6 +29,7 @@ class Admission {
   // Nothing is admitted and nothing is known of its rate.
   void Reset(int32_t max_num_seqs, int32_t max_num_batched_tokens);
 
+  // INVALID_ARGUMENT naming "sampling.n" where there never will be places for so many sequences.
   // RESOURCE_EXHAUSTED where a request of `num_sequences` with `prompt_tokens` (0: not known yet)
   // finds no place, or would wait for its first token longer than max_first_token_wait or beyond
   // `deadline`. A long prompt alone is no reason.

@@ -54,6 +54,14 @@ TEST_F(AdmissionTest, PlacesAreThoseThatRunAndThoseThatWait) {
   EXPECT_FALSE(admission_.Check(2, 1, kNever, now_).ok()) << "a choice needs a place of its own";
 }
 
+TEST_F(AdmissionTest, WhatCanNeverBeAdmittedIsTheRequestsFault) {
+  EXPECT_TRUE(admission_.Check(104, 1, kNever, now_).ok());
+  const Status never = admission_.Check(105, 1, kNever, now_);
+  EXPECT_EQ(never.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(never.field(), "sampling.n");
+  EXPECT_THAT(never.message(), HasSubstr("at most 104"));
+}
+
 TEST_F(AdmissionTest, TheRetryTimeIsThatOfThePlaceThatIsMissing) {
   for (int i = 0; i < 104; ++i) Enter(1);
   for (int i = 0; i < 100; ++i) {

@@ -420,6 +420,20 @@ TEST_F(BadRequestApiTest, TokenizeAndDetokenize) {
   for (const auto& row : rows) Expect(row.path, row.body, row.param, row.status);
 }
 
+// A retry could never admit it.
+TEST_F(BadRequestApiTest, MorePromptsThanMayEverWait) {
+  const auto body = [](int count, const std::string& fields) {
+    std::string prompts = "\"a\"";
+    for (int i = 1; i < count; ++i) prompts += ",\"a\"";
+    return R"({"prompt":[)" + prompts + "]" + fields + "}";
+  };
+  Expect("/v1/completions", body(513, ""), "prompt", 400);
+  Expect("/v1/completions", body(257, R"(,"n":2)"), "prompt", 400);
+  const auto exchange = api_.Post("/v1/completions", body(512, ""));
+  EXPECT_FALSE(exchange->is_answered());
+  exchange->GoAway();
+}
+
 TEST(StrictApiTest, UnknownFieldsAreRefusedWithTheNearest) {
   Api api({.unknown_fields = openai::UnknownFieldPolicy::kRefuse, .unix_time = {}});
   api.AttachEngine();
