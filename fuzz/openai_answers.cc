@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "coordinator/core/collect.h"
-#include "coordinator/core/tool_call_parser.h"
+#include "coordinator/core/tool_call_output.h"
 #include "coordinator/openai/chat_format.h"
 #include "coordinator/openai/completion_format.h"
 #include "fuzz/event_stream.h"
@@ -24,7 +24,6 @@
 namespace {
 
 using nlohmann::json;
-using phalanx::ToolCallEvent;
 namespace v1 = phalanx::v1;
 namespace openai = phalanx::openai;
 
@@ -32,6 +31,7 @@ struct Options {
   bool chat;
   bool tools;
   bool logprobs;
+  bool forced;  // the calls
   openai::AnswerOptions answer;
 };
 
@@ -40,6 +40,7 @@ Options ReadOptions(uint8_t first, uint8_t second) {
   return {.chat = bit(first, 0),
           .tools = bit(first, 1),
           .logprobs = bit(first, 2),
+          .forced = bit(first, 3),
           .answer = {.stream = true,
                      .include_usage = bit(second, 0),
                      .continuous_usage_stats = bit(second, 1),
@@ -52,8 +53,7 @@ std::unique_ptr<openai::AnswerFormat> MakeFormat(const Options& options) {
     openai::ChatCall call;
     call.answer = options.answer;
     call.logprobs = options.logprobs;
-    if (options.tools) call.request.add_tools_json("{}");
-    format = std::make_unique<openai::ChatFormat>(call, phalanx::Limits{});
+    format = std::make_unique<openai::ChatFormat>(call);
   } else {
     openai::CompletionCall call;
     call.answer = options.answer;
@@ -66,6 +66,16 @@ std::unique_ptr<openai::AnswerFormat> MakeFormat(const Options& options) {
   return format;
 }
 
+bool HasCalls(const Options& options) { return options.chat && options.tools; }
+
+phalanx::ToolCallOutput MakeCalls(const Options& options) {
+  const auto choice = options.forced ? v1::ToolChoice::kRequired : v1::ToolChoice::CHOICE_NOT_SET;
+  phalanx::ToolCallOutput calls(
+      {.parsing = phalanx::ToolParsing::kAllCalls, .choice = choice, .limits = {}}, "req-1/0");
+  if (options.forced) calls.TrustFormat();
+  return calls;
+}
+
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kLogprobs[] = {
     -0.5F, -kInfinity, kInfinity, std::numeric_limits<float>::quiet_NaN(), 0.0F, -1e30F, 1e-42F};
@@ -74,11 +84,16 @@ constexpr float kLogprobs[] = {
 std::vector<v1::StreamResponse> Cut(const std::string& text, const Options& options,
                                     size_t max_bytes) {
   std::vector<v1::StreamResponse> messages;
+  phalanx::ToolCallOutput calls = MakeCalls(options);
   for (size_t begin = 0; begin < text.size() || messages.empty();) {
     size_t end = std::min(text.size(), begin + 1 + (begin * 7 + 3) % max_bytes);
     while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) ++end;
     v1::StreamResponse& message = messages.emplace_back();
-    message.set_text_delta(text.substr(begin, end - begin));
+    if (HasCalls(options)) {
+      calls.Append(text.substr(begin, end - begin), &message);
+    } else {
+      message.set_text_delta(text.substr(begin, end - begin));
+    }
     message.add_token_ids(static_cast<int32_t>(begin));
     if (options.logprobs) {
       v1::TokenLogprob* token = message.add_logprobs();
@@ -93,7 +108,9 @@ std::vector<v1::StreamResponse> Cut(const std::string& text, const Options& opti
   }
   messages.front().set_id("req-1");
   messages.front().set_num_prompt_tokens(2);
-  messages.back().set_finish_reason(v1::FINISH_REASON_STOP);
+  if (HasCalls(options)) calls.Finish(&messages.back());
+  messages.back().set_finish_reason(HasCalls(options) ? calls.ReasonFor(v1::FINISH_REASON_STOP)
+                                                      : v1::FINISH_REASON_STOP);
   return messages;
 }
 
@@ -173,15 +190,16 @@ Answer Expected(const std::string& text, const Options& options,
                 const std::vector<v1::StreamResponse>& messages) {
   Answer answer;
   answer.finish_reason = "stop";
-  if (options.chat && options.tools) {
-    phalanx::ToolCallParser parser{phalanx::Limits{}};
-    std::vector<ToolCallEvent> events;
-    parser.Append(text, &events);
-    parser.Finish(&events);
-    for (const ToolCallEvent& event : events) {
-      answer.content += event.text;
-      if (event.kind != ToolCallEvent::Kind::kCall) continue;
-      answer.calls.emplace_back(event.name, event.arguments);
+  if (HasCalls(options)) {
+    v1::StreamResponse all;
+    phalanx::ToolCallOutput calls = MakeCalls(options);
+    calls.Append(text, &all);
+    calls.Finish(&all);
+    answer.content = all.text_delta();
+    for (const v1::ToolCallDelta& call : all.tool_calls()) {
+      answer.calls.emplace_back(call.name(), call.arguments_json());
+    }
+    if (calls.ReasonFor(v1::FINISH_REASON_STOP) == v1::FINISH_REASON_TOOL_CALLS) {
       answer.finish_reason = "tool_calls";
     }
   } else {

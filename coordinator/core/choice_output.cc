@@ -1,5 +1,7 @@
 #include "coordinator/core/choice_output.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -60,18 +62,19 @@ void FillLogprob(const internal::TokenInfo& token, const Tokenizer* tokenizer,
   }
 }
 
-StatusOr<ChoiceOutput> ChoiceOutput::Create(int32_t index, const Tokenizer* tokenizer,
+StatusOr<ChoiceOutput> ChoiceOutput::Create(int32_t index, std::string_view request_id,
+                                            const Tokenizer* tokenizer,
                                             const RequestParams& params) {
   std::optional<StopMatcher> matcher;
   if (!params.stop.empty()) {
     PHALANX_ASSIGN_OR_RETURN(
         matcher, StopMatcher::Create(params.stop, StopOptions{.stop_text = params.stop_text}));
   }
-  return ChoiceOutput(index, tokenizer, params, std::move(matcher));
+  return ChoiceOutput(index, request_id, tokenizer, params, std::move(matcher));
 }
 
-ChoiceOutput::ChoiceOutput(int32_t index, const Tokenizer* tokenizer, const RequestParams& params,
-                           std::optional<StopMatcher> matcher)
+ChoiceOutput::ChoiceOutput(int32_t index, std::string_view request_id, const Tokenizer* tokenizer,
+                           const RequestParams& params, std::optional<StopMatcher> matcher)
     : tokenizer_(tokenizer),
       matcher_(std::move(matcher)),
       stop_(params.stop),
@@ -85,6 +88,17 @@ ChoiceOutput::ChoiceOutput(int32_t index, const Tokenizer* tokenizer, const Requ
   }
   if (params.reasoning == Reasoning::kApart) splitter_.emplace();
   pending_.set_index(index);
+  if (params.tool_calls.parsing != ToolParsing::kOff) SetToolCalls(request_id, params);
+}
+
+void ChoiceOutput::SetToolCalls(std::string_view request_id, const RequestParams& params) {
+  tool_calls_.emplace(params.tool_calls, fmt::format("{}/{}", request_id, pending_.index()));
+  if (!params.tool_calls.are_forced()) return;
+  if (params.engine.grammar().has_start_after()) {
+    grammar_start_after_ = params.engine.grammar().start_after();
+  } else {
+    tool_calls_->TrustFormat();
+  }
 }
 
 // Ids that the tokenizer does not know have no text: a model's embedding may have more rows.
@@ -95,20 +109,24 @@ std::string ChoiceOutput::TextOf(int32_t id) {
 }
 
 void ChoiceOutput::AppendText(std::string_view text) {
-  if (!splitter_) {
-    pending_.mutable_text_delta()->append(text);
-    return;
+  if (splitter_) {
+    AppendPieces(splitter_->Append(text));
+  } else {
+    AppendContent(text);
   }
-  AppendPieces(splitter_->Append(text));
 }
 
 void ChoiceOutput::AppendPieces(const ReasoningSplitter::Pieces& pieces) {
   pending_.mutable_reasoning_delta()->append(pieces.reasoning);
-  pending_.mutable_text_delta()->append(pieces.content);
+  AppendContent(pieces.content);
 }
 
-void ChoiceOutput::FlushReasoning() {
-  if (splitter_) AppendPieces(splitter_->Finish());
+void ChoiceOutput::AppendContent(std::string_view content) {
+  if (tool_calls_) {
+    tool_calls_->Append(content, &pending_);
+  } else {
+    pending_.mutable_text_delta()->append(content);
+  }
 }
 
 // The token that ends a sequence is counted and reported, but its text is no part of the answer
@@ -125,6 +143,10 @@ bool ChoiceOutput::IsFinalStopToken(const internal::RequestOutput& output, int32
 bool ChoiceOutput::AppendToken(const internal::TokenInfo& token, std::string_view text) {
   emitted_ids_.push_back(token.token_id());
   pending_.add_token_ids(token.token_id());
+  // Thinking that seemed to end before its token, in letters, is followed by what no grammar holds.
+  if (token.token_id() == grammar_start_after_ && !splitter_->has_ended()) {
+    tool_calls_->TrustFormat();
+  }
   pending_bytes_ += kBytesPerToken + text.size();
   if (wants_logprobs_) {
     FillLogprob(token, tokenizer_, pending_.add_logprobs());
@@ -161,10 +183,7 @@ StatusOr<ChoiceOutput::Progress> ChoiceOutput::Accept(const internal::RequestOut
     const internal::TokenInfo& token = output.tokens(position);
     const bool silent = IsFinalStopToken(output, position);
     if (AppendToken(token, silent ? std::string() : TextOf(token.token_id()))) {
-      FlushReasoning();
-      ended_ = true;
-      finish_reason_ = v1::FINISH_REASON_STOP;
-      pending_.set_finish_reason(finish_reason_);
+      End(v1::FINISH_REASON_STOP);
       const bool worker_ended =
           output.finish() != internal::ENGINE_FINISH_NONE && position + 1 == output.tokens_size();
       return worker_ended ? Progress::kEnded : Progress::kStoppedByText;
@@ -185,11 +204,20 @@ void ChoiceOutput::FlushText() {
     text = matcher_->Flush();
   }
   AppendText(text);
-  FlushReasoning();
 }
 
 void ChoiceOutput::Finish(v1::FinishReason reason) {
   FlushText();
+  End(reason);
+}
+
+// All text has been appended.
+void ChoiceOutput::End(v1::FinishReason reason) {
+  if (splitter_) AppendPieces(splitter_->Finish());
+  if (tool_calls_) {
+    tool_calls_->Finish(&pending_);
+    reason = tool_calls_->ReasonFor(reason);
+  }
   ended_ = true;
   finish_reason_ = reason;
   pending_.set_finish_reason(reason);

@@ -9,6 +9,7 @@
 
 #include "coordinator/core/reasoning_splitter.h"
 #include "coordinator/core/sampling.h"
+#include "coordinator/core/tool_call_output.h"
 #include "kernels/base/status.h"
 #include "phalanx/internal/engine.pb.h"
 #include "phalanx/v1/inference.pb.h"
@@ -32,8 +33,8 @@ class ChoiceOutput {
   };
 
   // `tokenizer` (null: the model has none) must outlive it. INVALID_ARGUMENT: a stop string.
-  static StatusOr<ChoiceOutput> Create(int32_t index, const Tokenizer* tokenizer,
-                                       const RequestParams& params);
+  static StatusOr<ChoiceOutput> Create(int32_t index, std::string_view request_id,
+                                       const Tokenizer* tokenizer, const RequestParams& params);
 
   // Text that goes before the generated one and is not searched for stop strings.
   void Prepend(std::string_view text) { pending_.mutable_text_delta()->append(text); }
@@ -54,20 +55,24 @@ class ChoiceOutput {
   void Sent() { pending_bytes_ = 0; }
 
  private:
-  ChoiceOutput(int32_t index, const Tokenizer* tokenizer, const RequestParams& params,
-               std::optional<StopMatcher> matcher);
+  ChoiceOutput(int32_t index, std::string_view request_id, const Tokenizer* tokenizer,
+               const RequestParams& params, std::optional<StopMatcher> matcher);
+  void SetToolCalls(std::string_view request_id, const RequestParams& params);
   bool AppendToken(const internal::TokenInfo& token, std::string_view text);
   std::string TextOf(int32_t id);
   void AppendText(std::string_view text);
   void AppendPieces(const ReasoningSplitter::Pieces& pieces);
-  void FlushReasoning();
+  void AppendContent(std::string_view content);
   bool IsFinalStopToken(const internal::RequestOutput& output, int32_t position) const;
   void FlushText();
+  void End(v1::FinishReason reason);
 
   const Tokenizer* tokenizer_;
   std::optional<IncrementalDetokenizer> detokenizer_;
-  std::optional<StopMatcher> matcher_;         // none: no stop strings
-  std::optional<ReasoningSplitter> splitter_;  // none: thinking is text
+  std::optional<StopMatcher> matcher_;          // none: no stop strings
+  std::optional<ReasoningSplitter> splitter_;   // none: thinking is text
+  std::optional<ToolCallOutput> tool_calls_;    // none: calls are text
+  std::optional<int32_t> grammar_start_after_;  // a token; none: no call is forced behind one
   std::vector<std::string> stop_;
   std::vector<int32_t> eos_token_ids_;
   StopText stop_text_;

@@ -1,6 +1,23 @@
 #include "coordinator/core/collect.h"
 
+#include <utility>
+
 namespace phalanx {
+namespace {
+
+void AddCalls(v1::StreamResponse* message, v1::Choice* choice) {
+  for (v1::ToolCallDelta& delta : *message->mutable_tool_calls()) {
+    while (choice->tool_calls_size() <= delta.index()) choice->add_tool_calls();
+    v1::ToolCall* call = choice->mutable_tool_calls(delta.index());
+    if (!delta.id().empty()) {
+      call->set_id(std::move(*delta.mutable_id()));
+      call->set_name(std::move(*delta.mutable_name()));
+    }
+    call->mutable_arguments_json()->append(delta.arguments_json());
+  }
+}
+
+}  // namespace
 
 void AddMessage(v1::StreamResponse* message, v1::GenerateResponse* response) {
   if (!message->id().empty()) {
@@ -14,6 +31,7 @@ void AddMessage(v1::StreamResponse* message, v1::GenerateResponse* response) {
   v1::Choice* choice = response->mutable_choices(message->index());
   choice->mutable_reasoning_content()->append(message->reasoning_delta());
   choice->mutable_text()->append(message->text_delta());
+  AddCalls(message, choice);
   choice->mutable_token_ids()->MergeFrom(message->token_ids());
   choice->mutable_logprobs()->MergeFrom(message->logprobs());
   if (message->finish_reason() != v1::FINISH_REASON_UNSPECIFIED) {

@@ -17,6 +17,8 @@ std::string_view ReasonName(const Stream::Summary& summary) {
       return "stop";
     case v1::FINISH_REASON_LENGTH:
       return "length";
+    case v1::FINISH_REASON_TOOL_CALLS:
+      return "tool_calls";
     default:
       return "cancelled";
   }

@@ -77,7 +77,7 @@ StatusOr<std::shared_ptr<Stream>> Frontend::Start(const Request& request,
   PHALANX_ASSIGN_OR_RETURN(RequestParams params, ResolveSampling(request.sampling(), model_,
                                                                  limits_, default_max_tokens));
   if constexpr (std::is_same_v<Request, v1::ChatRequest>) {
-    PHALANX_RETURN_IF_ERROR(ResolveToolChoice(request, model_, limits_, &params.engine));
+    PHALANX_RETURN_IF_ERROR(ResolveToolChoice(request, model_, limits_, &params));
   }
   // Also before the work of tokenizing, which a full queue must not have to pay for.
   PHALANX_RETURN_IF_ERROR(dispatcher_.CheckAdmission(caller.key, params.num_choices,

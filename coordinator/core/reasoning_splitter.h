@@ -32,6 +32,8 @@ class ReasoningSplitter {
   Pieces Append(std::string_view delta);
   // The output is complete: the rest.
   Pieces Finish();
+  // All that follows is content.
+  bool has_ended() const { return place_ == Place::kContent; }
 
  private:
   enum class Place { kStart, kReasoning, kContent };

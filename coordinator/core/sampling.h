@@ -9,6 +9,7 @@
 
 #include "coordinator/core/limits.h"
 #include "coordinator/core/served_model.h"
+#include "coordinator/core/tool_call_output.h"
 #include "kernels/base/status.h"
 #include "phalanx/internal/engine.pb.h"
 #include "phalanx/v1/inference.pb.h"
@@ -40,6 +41,7 @@ struct RequestParams {
   SpecialTokenText special_tokens = SpecialTokenText::kSkip;
   Echo echo = Echo::kNo;
   Reasoning reasoning = Reasoning::kInText;
+  ToolCallRules tool_calls;
 };
 
 // INVALID_ARGUMENT naming "sampling.FIELD", its value and what is allowed. A seed is drawn where

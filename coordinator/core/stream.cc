@@ -29,7 +29,8 @@ StatusOr<std::shared_ptr<Stream>> Stream::Create(StreamInit init, const Tokenize
     }
   }
   for (int32_t choice = 0; choice < params.num_choices; ++choice) {
-    PHALANX_ASSIGN_OR_RETURN(ChoiceOutput output, ChoiceOutput::Create(choice, tokenizer, params));
+    PHALANX_ASSIGN_OR_RETURN(ChoiceOutput output,
+                             ChoiceOutput::Create(choice, stream->id(), tokenizer, params));
     output.Prepend(echo);
     stream->choices_.push_back(std::move(output));
   }

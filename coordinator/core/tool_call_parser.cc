@@ -52,6 +52,26 @@ std::optional<std::string_view> FindValue(std::string_view text, std::string_vie
   }
 }
 
+struct Call {
+  std::string name;
+  std::string_view arguments;
+};
+
+// Nothing: `body` is no call.
+std::optional<Call> ReadCall(std::string_view body, const Limits& limits) {
+  if (!CheckJsonObject("tool_call", body, limits).ok()) return std::nullopt;
+  const auto name = FindValue(body, "name");
+  const auto arguments = FindValue(body, "arguments");
+  if (!name || name->front() != '"' || !arguments || arguments->front() != '{') return std::nullopt;
+  Call call{.name = nlohmann::json::parse(*name).get<std::string>(), .arguments = *arguments};
+  if (call.name.empty()) return std::nullopt;
+  return call;
+}
+
+void Emit(ToolCallEvent::Kind kind, std::string_view text, std::vector<ToolCallEvent>* events) {
+  if (!text.empty()) events->push_back({.kind = kind, .text = std::string(text)});
+}
+
 }  // namespace
 
 void ToolCallParser::Append(std::string_view delta, std::vector<ToolCallEvent>* events) {
@@ -69,11 +89,33 @@ void ToolCallParser::Finish(std::vector<ToolCallEvent>* events) {
 }
 
 void ToolCallParser::Scan(std::vector<ToolCallEvent>* events) {
-  while (place_ == Place::kText ? ScanText(events) : ScanCall(events)) {
+  bool has_more = true;
+  while (has_more) {
+    switch (place_) {
+      case Place::kText:
+        has_more = ScanText(events);
+        break;
+      case Place::kCall:
+        has_more = ScanCall(events);
+        break;
+      case Place::kArguments:
+        has_more = ScanArguments(events);
+        break;
+      case Place::kTail:
+        has_more = ScanTail();
+        break;
+    }
   }
 }
 
-// True: there is more to look at.
+void ToolCallParser::Enter(Place place) {
+  place_ = place;
+  scanned_ = 0;
+  depth_ = 0;
+  in_string_ = false;
+  escaped_ = false;
+}
+
 bool ToolCallParser::ScanText(std::vector<ToolCallEvent>* events) {
   const size_t start = pending_.find(kStart);
   if (start == std::string::npos) {
@@ -84,57 +126,101 @@ bool ToolCallParser::ScanText(std::vector<ToolCallEvent>* events) {
   }
   EmitContent(std::string_view(pending_).substr(0, start), events);
   pending_.erase(0, start + kStart.size());
-  place_ = Place::kCall;
-  scanned_ = 0;
-  in_string_ = false;
-  escaped_ = false;
+  Enter(Place::kCall);
   return true;
 }
 
-// The end tag inside of a JSON string is text. A raw control character, which no JSON string has,
-// says that the quote before it was a mistake.
 bool ToolCallParser::ScanCall(std::vector<ToolCallEvent>* events) {
-  for (; scanned_ < pending_.size(); ++scanned_) {
-    const char c = pending_[scanned_];
-    if (in_string_) {
-      if (escaped_) {
-        escaped_ = false;
-      } else if (c == '\\') {
-        escaped_ = true;
-      } else if (c == '"' || static_cast<unsigned char>(c) < 0x20) {
-        in_string_ = false;
-      }
-      continue;
-    }
-    if (c == '"') in_string_ = true;
-    if (c != kEnd.front()) continue;
-    const std::string_view rest = std::string_view(pending_).substr(scanned_);
-    if (rest.size() < kEnd.size() && kEnd.substr(0, rest.size()) == rest) return false;
-    if (rest.substr(0, kEnd.size()) != kEnd) continue;
-    const std::string body = pending_.substr(0, scanned_);
-    pending_.erase(0, scanned_ + kEnd.size());
-    place_ = Place::kText;
-    if (!TakeCall(body, events)) {
-      EmitContent(std::string(kStart) + body + std::string(kEnd), events);
-    }
+  const Found found = FindNext();
+  if (found == Found::kNothing) return false;
+  if (found == Found::kArguments) {
+    OpenCall(events);
     return true;
   }
-  return false;
+  const std::string body = pending_.substr(0, scanned_);
+  pending_.erase(0, scanned_ + kEnd.size());
+  Enter(Place::kText);
+  if (!TakeCall(body, events)) {
+    EmitContent(std::string(kStart) + body + std::string(kEnd), events);
+  }
+  return true;
+}
+
+bool ToolCallParser::ScanArguments(std::vector<ToolCallEvent>* events) {
+  size_t end = 0;
+  bool is_complete = false;
+  while (end < pending_.size() && !is_complete) {
+    const char c = pending_[end++];
+    if (StepString(c)) continue;
+    if (c == '{') ++depth_;
+    is_complete = c == '}' && --depth_ == 0;
+  }
+  Emit(ToolCallEvent::Kind::kArguments, std::string_view(pending_).substr(0, end), events);
+  pending_.erase(0, end);
+  if (is_complete) Enter(Place::kTail);
+  return is_complete;
+}
+
+bool ToolCallParser::ScanTail() {
+  if (FindNext() != Found::kEndTag) return false;
+  pending_.erase(0, scanned_ + kEnd.size());
+  Enter(Place::kText);
+  return true;
+}
+
+// Whether the next character `c` belongs to a JSON string, its quotes included. A raw control
+// character, which no JSON string has, says that the quote before it was a mistake.
+bool ToolCallParser::StepString(char c) {
+  if (!in_string_) {
+    in_string_ = c == '"';
+    return in_string_;
+  }
+  const bool is_control = static_cast<unsigned char>(c) < 0x20;
+  if (escaped_) {
+    escaped_ = false;
+  } else if (c == '\\') {
+    escaped_ = true;
+  } else if (c == '"' || (is_control && place_ != Place::kArguments)) {
+    in_string_ = false;
+  }
+  return true;
+}
+
+// Moves scanned_ to what is next. The end tag inside of a string is text.
+ToolCallParser::Found ToolCallParser::FindNext() {
+  for (; scanned_ < pending_.size(); ++scanned_) {
+    const char c = pending_[scanned_];
+    if (StepString(c)) continue;
+    if (c == '{' && ++depth_ == 2 && is_trusted_ && place_ == Place::kCall) {
+      return Found::kArguments;
+    }
+    if (c != kEnd.front()) continue;
+    const std::string_view rest = std::string_view(pending_).substr(scanned_);
+    if (rest.size() < kEnd.size() && kEnd.starts_with(rest)) return Found::kNothing;
+    if (rest.starts_with(kEnd)) return Found::kEndTag;
+  }
+  return Found::kNothing;
+}
+
+// At the second brace of a call that is in the format if what follows is.
+void ToolCallParser::OpenCall(std::vector<ToolCallEvent>* events) {
+  const std::string head = pending_.substr(0, scanned_);
+  const std::string with_no_arguments = head + "{}}";
+  const auto call = ReadCall(with_no_arguments, limits_);
+  if (!call) return;
+  Emit(ToolCallEvent::Kind::kName, call->name, events);
+  pending_.erase(0, head.size());
+  after_call_ = true;
+  space_.clear();
+  Enter(Place::kArguments);
 }
 
 // False: it is no call.
 bool ToolCallParser::TakeCall(std::string_view body, std::vector<ToolCallEvent>* events) {
-  if (!CheckJsonObject("tool_call", body, limits_).ok()) return false;
-  const auto name = FindValue(body, "name");
-  const auto arguments = FindValue(body, "arguments");
-  if (!name || name->front() != '"' || !arguments || arguments->front() != '{') return false;
-  ToolCallEvent event;
-  event.kind = ToolCallEvent::Kind::kCall;
-  event.name = nlohmann::json::parse(*name).get<std::string>();
-  event.arguments = *arguments;
-  if (event.name.empty()) return false;
-  events->push_back(std::move(event));
-  ++num_calls_;
+  const auto call = ReadCall(body, limits_);
+  if (!call) return false;
+  Emit(ToolCallEvent::Kind::kName, call->name, events);
+  Emit(ToolCallEvent::Kind::kArguments, call->arguments, events);
   after_call_ = true;
   space_.clear();
   return true;
@@ -147,11 +233,9 @@ void ToolCallParser::EmitContent(std::string_view text, std::vector<ToolCallEven
     return;
   }
   after_call_ = false;
-  ToolCallEvent event;
-  event.text = std::move(space_);
-  event.text += text;
+  space_ += text;
+  Emit(ToolCallEvent::Kind::kContent, space_, events);
   space_.clear();
-  events->push_back(std::move(event));
 }
 
 }  // namespace phalanx

@@ -50,10 +50,14 @@ Json CallTag(const Tool& tool) {
 
 Status CheckCombination(const v1::ChatRequest& request, const Limits& limits) {
   if (request.tool_choice().choice_case() == v1::ToolChoice::CHOICE_NOT_SET) {
-    return InvalidField(kField, "empty", "required or function");
+    return InvalidField(kField, "empty", "required, function or none");
   }
   if (request.tool_choice().has_required() && !request.tool_choice().required()) {
     return InvalidField("tool_choice.required", "false", "true");
+  }
+  if (request.tool_choice().has_none()) {
+    if (!request.tool_choice().none()) return InvalidField("tool_choice.none", "false", "true");
+    return OkStatus();
   }
   if (request.tools_json().empty()) {
     return InvalidField(kField, "given", "nothing where there are no tools");
@@ -68,12 +72,21 @@ Status CheckCombination(const v1::ChatRequest& request, const Limits& limits) {
   return OkStatus();
 }
 
+ToolParsing ParsingOf(const v1::ChatRequest& request) {
+  if (request.tools_json().empty() || request.tool_choice().none()) return ToolParsing::kOff;
+  const bool one_call = request.has_parallel_tool_calls() && !request.parallel_tool_calls();
+  return one_call ? ToolParsing::kFirstCall : ToolParsing::kAllCalls;
+}
+
 }  // namespace
 
 Status ResolveToolChoice(const v1::ChatRequest& request, const ServedModel& model,
-                         const Limits& limits, internal::ResolvedSampling* out) {
-  if (!request.has_tool_choice()) return OkStatus();
-  PHALANX_RETURN_IF_ERROR(CheckCombination(request, limits));
+                         const Limits& limits, RequestParams* out) {
+  if (request.has_tool_choice()) PHALANX_RETURN_IF_ERROR(CheckCombination(request, limits));
+  out->tool_calls = {.parsing = ParsingOf(request),
+                     .choice = request.tool_choice().choice_case(),
+                     .limits = limits};
+  if (!out->tool_calls.are_forced()) return OkStatus();
   const v1::ToolChoice& choice = request.tool_choice();
   Json tags = Json::array();
   for (int i = 0; i < request.tools_json_size(); ++i) {
@@ -101,7 +114,7 @@ Status ResolveToolChoice(const v1::ChatRequest& request, const ServedModel& mode
                 .source = Json({{"type", "structural_tag"}, {"format", format}}).dump()},
        .kind = internal::GRAMMAR_KIND_STRUCTURAL_TAG,
        .field = "tools_json"},
-      request.sampling(), model, limits, out);
+      request.sampling(), model, limits, &out->engine);
 }
 
 }  // namespace phalanx

@@ -41,6 +41,9 @@ void AppendFinishReason(v1::FinishReason reason, std::string* out) {
     case v1::FINISH_REASON_LENGTH:
       *out += "\"length\"";
       return;
+    case v1::FINISH_REASON_TOOL_CALLS:
+      *out += "\"tool_calls\"";
+      return;
     case v1::FINISH_REASON_CANCELLED:
       *out += "\"abort\"";
       return;

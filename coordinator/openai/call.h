@@ -52,18 +52,18 @@ enum class ToolChoice {
 
 enum class ReasoningText { kInclude, kDrop };
 
-enum class ToolParsing { kOff, kFirstCall, kAllCalls };
-
 struct ChatCall : Call {
   v1::ChatRequest request;  // with all of Call's
   bool logprobs = false;
   std::optional<int32_t> top_logprobs;
   std::optional<int32_t> max_completion_tokens;
   ToolChoice tool_choice = ToolChoice::kUnset;
-  bool parallel_tool_calls = true;
   ReasoningText reasoning = ReasoningText::kInclude;
 
-  ToolParsing tool_parsing() const;
+  // The answer has to be calls.
+  bool is_forced() const {
+    return tool_choice == ToolChoice::kRequired || tool_choice == ToolChoice::kNamed;
+  }
 };
 
 struct CompletionCall : Call {

@@ -30,6 +30,7 @@ Status ReadToolChoice(const JsonField& field, ChatCall* call) {
   if (field.json().is_object()) return ReadNamedTool(field, call);
   if (field.json() == "none") {
     call->tool_choice = ToolChoice::kNone;
+    call->request.mutable_tool_choice()->set_none(true);
   } else if (field.json() == "auto") {
     call->tool_choice = ToolChoice::kAuto;
   } else if (field.json() == "required") {
@@ -42,7 +43,8 @@ Status ReadToolChoice(const JsonField& field, ChatCall* call) {
 }
 
 Status ReadParallel(const JsonField& field, ChatCall* call) {
-  PHALANX_ASSIGN_OR_RETURN(call->parallel_tool_calls, field.Bool());
+  PHALANX_ASSIGN_OR_RETURN(const bool value, field.Bool());
+  call->request.set_parallel_tool_calls(value);
   return OkStatus();
 }
 
@@ -123,15 +125,10 @@ Status CheckToolChoice(const ChatCall& call) {
 // A response_format is about content, which an answer of calls alone has none of.
 void DropFormatOfCalls(ChatCall* call) {
   const bool is_format = !call->words.empty() && call->words.back().to.starts_with(kResponseFormat);
-  if (call->request.has_tool_choice() && is_format) call->sampling.clear_structured_outputs();
+  if (call->is_forced() && is_format) call->sampling.clear_structured_outputs();
 }
 
 }  // namespace
-
-ToolParsing ChatCall::tool_parsing() const {
-  if (request.tools_json().empty() || tool_choice == ToolChoice::kNone) return ToolParsing::kOff;
-  return parallel_tool_calls ? ToolParsing::kAllCalls : ToolParsing::kFirstCall;
-}
 
 StatusOr<ChatCall> ReadChat(const Json& body, const ParseContext& context) {
   ChatCall call;
@@ -144,9 +141,6 @@ StatusOr<ChatCall> ReadChat(const Json& body, const ParseContext& context) {
   PHALANX_RETURN_IF_ERROR(CheckLogprobs(call));
   PHALANX_RETURN_IF_ERROR(CheckToolChoice(call));
   DropFormatOfCalls(&call);
-  if (call.request.has_tool_choice()) {
-    call.request.set_parallel_tool_calls(call.parallel_tool_calls);
-  }
   if (call.logprobs) call.sampling.set_logprobs(call.top_logprobs.value_or(0));
   if (call.max_completion_tokens) call.sampling.set_max_tokens(*call.max_completion_tokens);
   // vLLM's default: a message that is continued is not followed by the opening of another.

@@ -186,7 +186,7 @@ class OpenAiHandler final : public http::Handler,
                   const ParseContext& context) {
     StatusOr<ChatCall> call = ReadChat(body, context);
     if (!call.ok()) return Refuse(*exchange, call.status());
-    auto format = std::make_unique<ChatFormat>(*call, frontend_.limits());
+    auto format = std::make_unique<ChatFormat>(*call);
     Label(*exchange, &call->request);
     Start(exchange, key, *call, std::move(format),
           {[&](Caller caller) { return frontend_.Chat(call->request, std::move(caller)); }});

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import re
 import sys
 
 import grpc
@@ -15,8 +14,8 @@ SAME_NAME = ("temperature", "top_k", "top_p", "min_p", "presence_penalty", "freq
              "n", "max_tokens", "min_tokens", "ignore_eos", "include_stop_str_in_output", "skip_special_tokens",
              "prompt_logprobs", "echo")
 SAME_LIST = ("allowed_token_ids", "bad_words", "stop_token_ids")
-REASONS = {protos.FINISH_REASON_STOP: "stop", protos.FINISH_REASON_LENGTH: "length"}
-CALL = re.compile(r'<tool_call>\n\{"name": "(\w+)", "arguments": (.*)\}\n</tool_call>')
+REASONS = {protos.FINISH_REASON_STOP: "stop", protos.FINISH_REASON_LENGTH: "length",
+           protos.FINISH_REASON_TOOL_CALLS: "tool_calls"}
 
 
 # ------------------------------------------------------------------------------------ requests
@@ -92,8 +91,10 @@ def shared(fields: dict) -> dict:
 
 
 def tool_choice(fields: dict):
-    """Null where the model decides, or where none may be called."""
+    """Null where the model decides."""
     match fields.get("tool_choice"):
+        case "none":
+            return protos.ToolChoice(none=True)
         case "required":
             return protos.ToolChoice(required=True)
         case {"function": {"name": name}}:
@@ -132,6 +133,13 @@ def collect(messages: list):
         assert choice.finish_reason == 0, "nothing comes after a choice's finish reason"
         assert message.HasField("usage") == (position == len(messages) - 1), "usage is the last message's"
         choice.text += message.text_delta
+        choice.reasoning_content += message.reasoning_delta
+        for delta in message.tool_calls:
+            assert bool(delta.id) == bool(delta.name) == (delta.index == len(choice.tool_calls)), delta
+            if delta.id:
+                choice.tool_calls.add(id=delta.id, name=delta.name)
+            assert delta.index == len(choice.tool_calls) - 1, "calls come in order"
+            choice.tool_calls[delta.index].arguments_json += delta.arguments_json
         choice.token_ids.extend(message.token_ids)
         choice.logprobs.extend(message.logprobs)
         choice.finish_reason = message.finish_reason
@@ -198,23 +206,21 @@ def usage(answers: list) -> dict:
 
 
 def chat_body(answer, fields: dict, prompt_ids: list[int]) -> dict:
-    parses = bool(fields.get("tools")) and fields.get("tool_choice") != "none"
-    is_named = isinstance(fields.get("tool_choice"), dict)
-    is_required = fields.get("tool_choice") == "required"
+    is_forced = fields.get("tool_choice") not in (None, "none", "auto")
     with_ids = fields.get("return_token_ids")
     choices = []
     for choice in answer.choices:
-        calls = [{"type": "function", "function": {"name": name, "arguments": arguments}}
-                 for name, arguments in (CALL.findall(choice.text) if parses else [])]
-        content = CALL.sub("", choice.text).strip("\n") if calls else choice.text
-        reason = REASONS[choice.finish_reason]
-        says_calls = bool(calls) and not is_named and not (is_required and reason == "length")
+        assert all(call.id for call in choice.tool_calls), choice
+        calls = [{"type": "function", "function": {"name": call.name, "arguments": call.arguments_json}}
+                 for call in choice.tool_calls]
+        thinking = {"reasoning_content": choice.reasoning_content} if choice.reasoning_content else {}
+        is_null = not choice.text and (calls or thinking) and not is_forced
         choices.append({
             "index": choice.index,
-            "message": {"role": "assistant", "content": content or (None if calls and not (is_named or is_required) else ""),
-                        "refusal": None, "tool_calls": calls},
+            "message": {"role": "assistant", **thinking, "content": None if is_null else choice.text, "refusal": None,
+                        "tool_calls": calls},
             "logprobs": chat_logprobs(choice.logprobs) if fields.get("logprobs") else None,
-            "finish_reason": "tool_calls" if says_calls else reason,
+            "finish_reason": REASONS[choice.finish_reason],
             "stop_reason": stop_reason(choice, fields),
             **({"token_ids": list(choice.token_ids)} if with_ids else {})})
     return {"choices": choices, "usage": usage([answer]),

@@ -27,23 +27,44 @@ class ToolChoiceTest : public ::testing::Test {
   }
   Status Resolve() { return ResolveToolChoice(request_, *model_, {}, &out_); }
   nlohmann::json Format() const {
-    return nlohmann::json::parse(out_.grammar().source()).at("format");
+    return nlohmann::json::parse(out_.engine.grammar().source()).at("format");
   }
 
   std::unique_ptr<const ServedModel> model_;
   v1::ChatRequest request_;
-  internal::ResolvedSampling out_;
+  RequestParams out_;
 };
 
 TEST_F(ToolChoiceTest, TheModelDecidesWhereNothingIsAsked) {
   EXPECT_TRUE(Resolve().ok());
-  EXPECT_FALSE(out_.has_grammar());
+  EXPECT_FALSE(out_.engine.has_grammar());
+}
+
+TEST_F(ToolChoiceTest, WhichCallsCount) {
+  const auto parsing = [this] {
+    EXPECT_TRUE(Resolve().ok());
+    return out_.tool_calls.parsing;
+  };
+  EXPECT_EQ(parsing(), ToolParsing::kAllCalls);
+  request_.set_parallel_tool_calls(true);
+  EXPECT_EQ(parsing(), ToolParsing::kAllCalls);
+  request_.set_parallel_tool_calls(false);
+  EXPECT_EQ(parsing(), ToolParsing::kFirstCall);
+  request_.mutable_tool_choice()->set_none(true);
+  EXPECT_EQ(parsing(), ToolParsing::kOff);
+  EXPECT_FALSE(out_.engine.has_grammar());
+  request_.mutable_sampling()->mutable_structured_outputs()->set_json_object(true);
+  EXPECT_EQ(parsing(), ToolParsing::kOff);
+  request_.clear_tools_json();
+  EXPECT_EQ(parsing(), ToolParsing::kOff);
+  request_.clear_tool_choice();
+  EXPECT_EQ(parsing(), ToolParsing::kOff);
 }
 
 TEST_F(ToolChoiceTest, RequiredAllowsEveryToolAndSeveralCalls) {
   request_.mutable_tool_choice()->set_required(true);
   ASSERT_TRUE(Resolve().ok());
-  EXPECT_EQ(out_.grammar().kind(), internal::GRAMMAR_KIND_STRUCTURAL_TAG);
+  EXPECT_EQ(out_.engine.grammar().kind(), internal::GRAMMAR_KIND_STRUCTURAL_TAG);
   EXPECT_EQ(Format().at("tags").size(), 2U);
   EXPECT_EQ(Format().at("stop_after_first"), false);
   const nlohmann::json feed = Format().at("tags")[0];
@@ -72,6 +93,8 @@ TEST_F(ToolChoiceTest, RefusalsNameTheField) {
   EXPECT_EQ(Resolve().field(), "tool_choice");
   request_.mutable_tool_choice()->set_required(false);
   EXPECT_EQ(Resolve().field(), "tool_choice.required");
+  request_.mutable_tool_choice()->set_none(false);
+  EXPECT_EQ(Resolve().field(), "tool_choice.none");
   request_.mutable_tool_choice()->set_function("walk");
   EXPECT_EQ(Resolve().field(), "tool_choice");
   EXPECT_THAT(Resolve().message(), HasSubstr("\"walk\""));

@@ -145,7 +145,9 @@ TEST_F(RequestTest, ChatFields) {
        "continue_final_message: true add_generation_prompt: false sampling {}"},
       {R"("tools":[{"type":"function","function":{"parameters":{"z":1,"a":2},"name":"f"}}])",
        R"(tools_json: "{\"type\":\"function\",\"function\":{\"parameters\":{\"z\":1,\"a\":2},\"name\":\"f\"}}" sampling {})"},
-      {R"("tools":[],"tool_choice":"none","chat_template_kwargs":{},"echo":false)", "sampling {}"},
+      {R"("tools":[],"tool_choice":"none","chat_template_kwargs":{},"echo":false)",
+       "sampling {} tool_choice { none: true }"},
+      {R"("parallel_tool_calls":false)", "sampling {} parallel_tool_calls: false"},
       {R"("chat_template_kwargs":{"z":1,"a":true})",
        R"(chat_template_kwargs_json: "{\"z\":1,\"a\":true}" sampling {})"},
   };
@@ -163,29 +165,23 @@ TEST_F(RequestTest, ToolChoice) {
   EXPECT_FALSE(Chat(With(base, R"("tool_choice":"auto")"))->request.has_tool_choice());
   const auto required = Chat(With(base, R"("tool_choice":"required")"));
   EXPECT_TRUE(required->request.tool_choice().required());
-  EXPECT_TRUE(required->request.parallel_tool_calls());
-  EXPECT_EQ(required->tool_parsing(), ToolParsing::kAllCalls);
+  EXPECT_FALSE(required->request.has_parallel_tool_calls());
+  EXPECT_TRUE(required->is_forced());
   const auto named = Chat(With(
       base,
       R"("tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false)"));
   EXPECT_EQ(named->request.tool_choice().function(), "f");
   EXPECT_TRUE(named->request.has_parallel_tool_calls());
   EXPECT_FALSE(named->request.parallel_tool_calls());
+  EXPECT_TRUE(named->is_forced());
+  const auto none =
+      Chat(With(base, R"("tool_choice":"none","response_format":{"type":"json_object"})"));
+  EXPECT_FALSE(none->is_forced());
+  EXPECT_TRUE(none->request.sampling().has_structured_outputs());
   // The content that a format is about is not there.
   const auto formatted =
       Chat(With(base, R"("tool_choice":"required","response_format":{"type":"json_object"})"));
   EXPECT_FALSE(formatted->request.sampling().has_structured_outputs());
-}
-
-TEST_F(RequestTest, ToolParsing) {
-  const std::string base =
-      R"({"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f"}}])";
-  EXPECT_EQ(Chat(With(base, ""))->tool_parsing(), ToolParsing::kAllCalls);
-  EXPECT_EQ(Chat(With(base, R"("tool_choice":"auto")"))->tool_parsing(), ToolParsing::kAllCalls);
-  EXPECT_EQ(Chat(With(base, R"("tool_choice":"none")"))->tool_parsing(), ToolParsing::kOff);
-  EXPECT_EQ(Chat(With(base, R"("parallel_tool_calls":false)"))->tool_parsing(),
-            ToolParsing::kFirstCall);
-  EXPECT_EQ(Chat(R"({"messages":[]})")->tool_parsing(), ToolParsing::kOff);
 }
 
 TEST_F(RequestTest, Prompts) {

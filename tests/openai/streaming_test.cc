@@ -197,6 +197,44 @@ TEST_F(StreamingApiTest, ToolCallsComeWhole) {
   EXPECT_EQ(finish, "tool_calls");
 }
 
+// The id, type and name at the first brace; then a piece for each token.
+TEST_F(StreamingApiTest, AForcedCallComesInPieces) {
+  const auto exchange = api_.Post(
+      "/v1/chat/completions",
+      R"({"messages":[{"role":"user","content":"a"}],"stream":true,"tool_choice":"required",
+          "tools":[{"type":"function","function":{"name":"f"}}],
+          "stream_options":{"include_usage":true,"continuous_usage_stats":true}})");
+  const internal::Submit submit = api_.PopSubmit();
+  std::vector<int32_t> ids = api_.Encode("<tool_call>\n{\"name\": \"f\", \"arguments\": ");
+  const auto num_head = static_cast<int64_t>(ids.size());
+  for (const char* piece : {"{", "\"", "a", "\"", ":", "1", "}", "}"}) {
+    ids.push_back(api_.Encode(piece)[0]);
+  }
+  const std::string body = Converse(*exchange, submit, ids, internal::ENGINE_FINISH_EOS);
+  std::vector<std::string> pieces;
+  int64_t num_tokens = 0;
+  for (size_t at = 0; (at = body.find("data: {", at)) != std::string::npos; ++at) {
+    const auto chunk = nlohmann::json::parse(body.substr(at + 6, body.find('\n', at) - at - 6));
+    EXPECT_GE(chunk["usage"]["completion_tokens"], num_tokens);
+    num_tokens = chunk["usage"]["completion_tokens"];
+    if (chunk["choices"].empty()) continue;
+    const auto& delta = chunk["choices"][0]["delta"];
+    if (!delta.contains("tool_calls")) continue;
+    const auto& call = delta["tool_calls"][0];
+    EXPECT_EQ(call["index"], 0);
+    EXPECT_EQ(call.contains("id"), pieces.empty());
+    EXPECT_EQ(call.contains("type"), pieces.empty());
+    EXPECT_EQ(call["function"].value("name", ""), pieces.empty() ? "f" : "");
+    if (pieces.empty()) {
+      EXPECT_EQ(num_tokens, num_head + 1);
+    }
+    pieces.push_back(call["function"]["arguments"]);
+  }
+  EXPECT_THAT(pieces, ::testing::ElementsAre("", "{", "\"", "a", "\"", ":", "1", "}"));
+  EXPECT_THAT(body, HasSubstr(R"("finish_reason":"tool_calls")"));
+  EXPECT_EQ(num_tokens, static_cast<int64_t>(ids.size()));
+}
+
 TEST_F(StreamingApiTest, AnErrorBeforeTheFirstTokenHasAStatus) {
   const auto exchange = api_.Post("/v1/completions", R"({"prompt":"a","stream":true})");
   const internal::Submit submit = api_.PopSubmit();

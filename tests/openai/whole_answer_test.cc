@@ -293,6 +293,12 @@ TEST_F(WholeAnswerTest, CallsThatWereAskedFor) {
   EXPECT_EQ(choice["finish_reason"], "length");
   EXPECT_EQ(choice["message"]["tool_calls"].size(), 1U);
 
+  choice = ask("\"required\"", "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": [",
+               internal::ENGINE_FINISH_LENGTH);
+  EXPECT_EQ(choice["finish_reason"], "length");
+  EXPECT_EQ(choice["message"]["content"], "");
+  EXPECT_EQ(choice["message"]["tool_calls"][0]["function"]["arguments"], "{\"a\": [");
+
   choice = ask(named, call, internal::ENGINE_FINISH_EOS);
   EXPECT_EQ(choice["finish_reason"], "stop");
   EXPECT_EQ(choice["message"]["content"], "");
