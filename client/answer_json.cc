@@ -39,6 +39,17 @@ Json FinishReasonJson(v1::FinishReason reason) {
   return name;
 }
 
+// OpenAI's form, which a batch takes back in its messages.
+Json ToolCallsJson(const v1::Choice& choice) {
+  Json list = Json::array();
+  for (const v1::ToolCall& call : choice.tool_calls()) {
+    list.push_back({{"id", call.id()},
+                    {"type", "function"},
+                    {"function", {{"name", call.name()}, {"arguments", call.arguments_json()}}}});
+  }
+  return list;
+}
+
 Json ChoiceJson(const v1::Choice& choice) {
   Json json = {
       {"text", choice.text()},
@@ -47,6 +58,7 @@ Json ChoiceJson(const v1::Choice& choice) {
       {"finish_reason", FinishReasonJson(choice.finish_reason())},
       {"stop_reason", choice.stop_reason().empty() ? Json() : Json(choice.stop_reason())}};
   if (!choice.reasoning_content().empty()) json["reasoning_content"] = choice.reasoning_content();
+  if (!choice.tool_calls().empty()) json["tool_calls"] = ToolCallsJson(choice);
   return json;
 }
 

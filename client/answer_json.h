@@ -9,7 +9,8 @@ namespace phalanx {
 
 // {"id", "text", "token_ids", "logprobs", "finish_reason", "stop_reason", "usage", "timings"},
 // those of the first choice; with more than one choice also "choices", and "prompt_logprobs" where
-// asked for. "logprobs" is null where none came.
+// asked for. "logprobs" is null where none came. "tool_calls" and "reasoning_content" are there
+// where the answer has some.
 nlohmann::ordered_json ToJson(const StreamedAnswer& answer);
 
 // {"code", "message"} and, where known, "field".

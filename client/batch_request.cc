@@ -92,18 +92,23 @@ Status SetField(const std::string& key, const Json& value, v1::GenerateRequest& 
   return SetCommonField(key, value, request);
 }
 
-// As OpenAI's, of which "none" is left out: answers hold calls as the model wrote them.
+// As OpenAI's.
 Status SetToolChoice(const Json& value, v1::ChatRequest& request) {
   if (value == "auto" || value.is_null()) return OkStatus();
   if (value == "required") {
     request.mutable_tool_choice()->set_required(true);
     return OkStatus();
   }
+  if (value == "none") {
+    request.mutable_tool_choice()->set_none(true);
+    return OkStatus();
+  }
   const Json name = value.is_object() && value.contains("function") && value["function"].is_object()
                         ? value["function"].value("name", Json())
                         : Json();
   if (!name.is_string()) {
-    return WrongField("tool_choice", value, "auto, required or an object that names a function");
+    return WrongField("tool_choice", value,
+                      "none, auto, required or an object that names a function");
   }
   request.mutable_tool_choice()->set_function(name.get<std::string>());
   return OkStatus();

@@ -1,8 +1,9 @@
 // One line of a batch.
 //
 //   {"id": any, "prompt": TEXT | "prompt_ids": [..] | "messages": [{"role", "content", ...}],
-//    "tools": [..], "add_generation_prompt": bool, "continue_final_message": bool, "model": NAME,
-//    "priority": INT, "cache_salt": TEXT, any sampling parameter}
+//    "tools": [..], "tool_choice", "parallel_tool_calls": bool, "add_generation_prompt": bool,
+//    "continue_final_message": bool, "model": NAME, "priority": INT, "cache_salt": TEXT, any
+//    sampling parameter}
 #pragma once
 
 #include <nlohmann/json.hpp>

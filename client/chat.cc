@@ -5,8 +5,10 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "client/answer_json.h"
 #include "client/conversation.h"
 #include "client/input.h"
 #include "client/sampling_flags.h"
@@ -17,12 +19,14 @@ namespace {
 
 constexpr std::string_view kHelp =
     "/clear forgets the conversation, /system TEXT sets the system message, /set NAME VALUE a "
-    "sampling parameter, /quit leaves; Ctrl-C stops an answer; \"\"\" begins and ends several "
+    "sampling parameter, /result TEXT answers a call, /quit leaves; Ctrl-C stops an answer; \"\"\" "
+    "begins and ends several "
     "lines";
 
 struct ChatFlags {
   ConversationOptions conversation;
   std::optional<std::string> message;
+  std::string tools_file;
 };
 
 // Prompts and help are for a person at a terminal; a script that pipes questions in wants answers
@@ -73,6 +77,12 @@ Next RunCommand(Conversation& conversation, const std::string& line) {
   return Next::kGoOn;
 }
 
+// What a call is said to have come to; empty where the line is something else.
+std::string_view ResultOf(std::string_view line) {
+  constexpr std::string_view kCommand = "/result ";
+  return line.starts_with(kCommand) ? line.substr(kCommand.size()) : std::string_view();
+}
+
 // Without a terminal, the exit code of the first question that failed.
 int Converse(Conversation& conversation, const ChatFlags& flags) {
   const bool interactive = IsInteractive(flags);
@@ -84,11 +94,13 @@ int Converse(Conversation& conversation, const ChatFlags& flags) {
     if (!line && interactive) PrintNow("\n");
     if (!line) return exit_code;
     if (line->empty()) continue;
-    if (line->starts_with("/")) {
+    const std::string_view result = ResultOf(*line);
+    if (line->starts_with("/") && result.empty()) {
       if (RunCommand(conversation, *line) == Next::kLeave) return exit_code;
       continue;
     }
-    const auto ending = conversation.Ask(*line);
+    const auto ending =
+        result.empty() ? conversation.Ask(*line) : conversation.GiveResult(std::string(result));
     if (ending.ok()) continue;
     const int code = ReportError(ending.status(), flags.conversation.connection);
     const std::string advice = conversation.AdviceOn(ending.status());
@@ -97,8 +109,24 @@ int Converse(Conversation& conversation, const ChatFlags& flags) {
   }
 }
 
-int RunChat(const ChatFlags& flags) {
-  const ConversationOptions& options = flags.conversation;
+// A list of tools in OpenAI's form, which the server judges.
+Status ReadTools(const std::string& path, std::vector<std::string>& tools_json) {
+  PHALANX_ASSIGN_OR_RETURN(const std::string text, ReadInput("--tools", path));
+  const auto tools = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (!tools.is_array() || tools.empty()) {
+    return InvalidField("--tools", "no JSON list of tools", "one, in the form of OpenAI's API");
+  }
+  for (const auto& tool : tools) tools_json.push_back(ToLine(tool));
+  return OkStatus();
+}
+
+int RunChat(ChatFlags flags) {
+  ConversationOptions& options = flags.conversation;
+  if (!flags.tools_file.empty()) {
+    if (const Status status = ReadTools(flags.tools_file, options.tools_json); !status.ok()) {
+      return ReportError(status);
+    }
+  }
   for (const Status& status :
        {CheckUtf8("--message", flags.message.value_or("")), CheckUtf8("--system", options.system),
         CheckUtf8("--model", options.model), CheckUtf8(options.sampling)}) {
@@ -130,6 +158,8 @@ void AddChat(CLI::App& app, Command& command) {
       "--message", [flags](const std::string& message) { flags->message = message; },
       "ask this and leave");
   sub.add_flag("--json", options.json, "print answers as JSON");
+  sub.add_option("--tools", flags->tools_file,
+                 "a file with a JSON list of tools that the model may call");
   AddSamplingFlags(sub, options.sampling);
   sub.callback([flags, &command] { command = [flags] { return RunChat(*flags); }; });
 }

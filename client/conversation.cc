@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "client/answer_json.h"
+#include "client/answer_printer.h"
 #include "client/input.h"
 #include "client/sampling_flags.h"
 #include "client/terminal.h"
@@ -16,11 +17,13 @@ Conversation::Conversation(const ConversationOptions& options, InterruptWatcher&
     : options_(options), interrupt_(interrupt), stub_(Connect(options.connection)) {
   *request_.mutable_sampling() = options.sampling;
   request_.set_model(options.model);
+  request_.mutable_tools_json()->Add(options.tools_json.begin(), options.tools_json.end());
   SetSystem(options.system);
 }
 
 void Conversation::Clear() {
   request_.clear_messages();
+  open_calls_.clear();
   if (!system_.empty()) Add("system", system_);
 }
 
@@ -39,31 +42,45 @@ Status Conversation::SetParam(const std::string& name, const std::string& text) 
 
 StatusOr<Conversation::Ending> Conversation::Ask(const std::string& question) {
   PHALANX_RETURN_IF_ERROR(CheckUtf8("message", question));
+  const int before = request_.messages_size();
   Add("user", question);
+  StatusOr<Ending> ending = Send();
+  if (request_.messages_size() == before + 1) request_.mutable_messages()->RemoveLast();
+  return ending;
+}
+
+StatusOr<Conversation::Ending> Conversation::GiveResult(const std::string& result) {
+  PHALANX_RETURN_IF_ERROR(CheckUtf8("/result", result));
+  if (open_calls_.empty()) return InvalidField("/result", "given", "nothing, since no call waits");
+  Add("tool", result).set_tool_call_id(open_calls_.front());
+  open_calls_.pop_front();
+  return open_calls_.empty() ? Send() : Ending::kWhole;
+}
+
+// Sends the history and adds the answer to it, if there is one.
+StatusOr<Conversation::Ending> Conversation::Send() {
   grpc::ClientContext context;
   Prepare(context, options_.connection);
   interrupt_.SetCall(&context);
-  bool printed = false;
+  AnswerPrinter printer;
   const auto open = [&] { return stub_->ChatStream(&context, request_); };
   const StreamedAnswer answer = ReadStream(open, [&](const v1::StreamResponse& delta) {
-    if (options_.json || delta.index() != 0) return;
-    if (!delta.reasoning_delta().empty()) {
-      PrintNow(Coloured(delta.reasoning_delta(), Colour::kDim, stdout));
-    }
-    PrintNow(delta.text_delta());
-    printed = printed || !delta.text_delta().empty() || !delta.reasoning_delta().empty();
+    if (!options_.json && delta.index() == 0) printer.Print(delta);
   });
   interrupt_.SetCall(nullptr);
 
   const bool stopped = !answer.status.ok() && interrupt_.cancelled();
   const bool answered = answer.status.ok() || stopped;
   const auto& choices = answer.response.choices();
-  const std::string text = choices.empty() ? "" : choices[0].text();
-  if (!options_.json && (printed || answered)) PrintNow("\n");
-  if (answer.status.ok() || (stopped && !text.empty())) {
-    Add("assistant", text);
-  } else {
-    request_.mutable_messages()->RemoveLast();
+  const v1::Choice choice = choices.empty() ? v1::Choice() : choices[0];
+  if (!options_.json && (printer.has_printed() || answered)) PrintNow("\n");
+  // A call that was stopped is none.
+  const bool has_calls = answer.status.ok() && !choice.tool_calls().empty();
+  if (answer.status.ok() || (stopped && !choice.text().empty())) {
+    v1::ChatMessage& message = Add("assistant", choice.text());
+    open_calls_.clear();
+    if (has_calls) *message.mutable_tool_calls() = choice.tool_calls();
+    for (const v1::ToolCall& call : message.tool_calls()) open_calls_.push_back(call.id());
   }
   if (!answered) return answer.status;
   if (options_.json) {
@@ -87,10 +104,11 @@ std::string Conversation::AdviceOn(const Status& status) const {
   return advice + "/set max_tokens N with a smaller N leaves it more room";
 }
 
-void Conversation::Add(const std::string& role, const std::string& content) {
+v1::ChatMessage& Conversation::Add(const std::string& role, const std::string& content) {
   v1::ChatMessage& message = *request_.add_messages();
   message.set_role(role);
   message.set_content(content);
+  return message;
 }
 
 }  // namespace phalanx

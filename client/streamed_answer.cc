@@ -18,12 +18,21 @@ v1::Choice& ChoiceAt(v1::GenerateResponse& response, int index) {
   return choice;
 }
 
+void AppendCall(const v1::ToolCallDelta& delta, v1::Choice& choice) {
+  while (choice.tool_calls_size() <= delta.index()) choice.add_tool_calls();
+  v1::ToolCall& call = *choice.mutable_tool_calls(delta.index());
+  if (!delta.id().empty()) call.set_id(delta.id());
+  if (!delta.name().empty()) call.set_name(delta.name());
+  call.mutable_arguments_json()->append(delta.arguments_json());
+}
+
 void Append(const v1::StreamResponse& delta, v1::GenerateResponse& response) {
   if (!delta.id().empty()) response.set_id(delta.id());
   if (!delta.request_id().empty()) response.set_request_id(delta.request_id());
   v1::Choice& choice = ChoiceAt(response, delta.index());
   choice.mutable_reasoning_content()->append(delta.reasoning_delta());
   choice.mutable_text()->append(delta.text_delta());
+  for (const v1::ToolCallDelta& call : delta.tool_calls()) AppendCall(call, choice);
   choice.mutable_token_ids()->MergeFrom(delta.token_ids());
   choice.mutable_logprobs()->MergeFrom(delta.logprobs());
   if (delta.finish_reason() != v1::FINISH_REASON_UNSPECIFIED)

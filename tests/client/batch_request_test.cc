@@ -56,6 +56,9 @@ TEST(BatchRequestTest, WhatTheTemplateShowsAndWhichToolIsCalled) {
   EXPECT_TRUE(request.has_parallel_tool_calls());
   EXPECT_FALSE(request.parallel_tool_calls());
   EXPECT_EQ(request.chat_template_kwargs_json(), R"({"x":1})");
+  const auto none = Parse(R"({"messages": [], "tool_choice": "none"})");
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_TRUE(std::get<v1::ChatRequest>(*none).tool_choice().none());
 }
 
 TEST(BatchRequestTest, RefusesWithTheFieldsName) {
@@ -80,6 +83,7 @@ TEST(BatchRequestTest, RefusesWithTheFieldsName) {
       {R"({"messages": [{"role": 1}]})", "messages.role"},
       {R"({"messages": [{"role": "user", "colour": "red"}]})", "messages.colour"},
       {R"({"messages": [], "tool_choice": "any"})", "tool_choice"},
+      {R"({"messages": [], "tool_choice": 5})", "tool_choice"},
       {R"({"messages": [], "tool_choice": {"type": "function"}})", "tool_choice"},
       {R"({"messages": [], "parallel_tool_calls": 1})", "parallel_tool_calls"},
       {R"({"messages": [], "chat_template_kwargs": []})", "chat_template_kwargs"},

@@ -88,6 +88,46 @@ TEST_F(ClientTest, ChatCommands) {
   EXPECT_EQ(requests[0].messages(1).content(), "one\ntwo");
 }
 
+TEST_F(ClientTest, ChatShowsCallsAndTakesTheirResults) {
+  const std::string tools =
+      File("tools.json", R"([{"type": "function", "function": {"z": 1, "name": "f"}}])");
+  const Outcome outcome = Online("chat", "--tools " + tools,
+                                 "/result early\ncalls\n/result 21\n/result 22\n/result 23\n");
+  EXPECT_EQ(outcome.out, "I look.\n-> f {\"a\": 1}\n-> g {}\n22\n");
+  EXPECT_THAT(outcome.err, HasSubstr("/result: is given, allowed: nothing"));
+  const auto requests = server_.chat_requests();
+  ASSERT_EQ(requests.size(), 2u);
+  EXPECT_THAT(requests[0].tools_json(),
+              testing::ElementsAre(R"({"type":"function","function":{"z":1,"name":"f"}})"));
+  ASSERT_EQ(requests[1].messages_size(), 4);
+  const v1::ChatMessage& answer = requests[1].messages(1);
+  EXPECT_EQ(answer.content(), "I look.");
+  ASSERT_EQ(answer.tool_calls_size(), 2);
+  EXPECT_EQ(answer.tool_calls(0).arguments_json(), "{\"a\": 1}");
+  EXPECT_EQ(requests[1].messages(2).role(), "tool");
+  EXPECT_EQ(requests[1].messages(2).content(), "21");
+  EXPECT_EQ(requests[1].messages(2).tool_call_id(), "call_1");
+  EXPECT_EQ(requests[1].messages(3).tool_call_id(), "call_2");
+}
+
+TEST_F(ClientTest, ChatPrintsCallsAsJson) {
+  const auto json = nlohmann::json::parse(Online("chat", "--json --message calls").out);
+  EXPECT_EQ(json["text"], "I look.");
+  EXPECT_EQ(json["finish_reason"], "tool_calls");
+  EXPECT_EQ(json["tool_calls"], nlohmann::json::parse(R"([
+      {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}},
+      {"id": "call_2", "type": "function", "function": {"name": "g", "arguments": "{}"}}])"));
+}
+
+TEST_F(ClientTest, ToolsThatAreNoListAreRefused) {
+  for (const char* content : {"{}", "[", "[]", ""}) {
+    const Outcome outcome = Online("chat", "--message hi --tools " + File("tools.json", content));
+    EXPECT_EQ(outcome.exit_code, 2) << content;
+    EXPECT_THAT(outcome.err, HasSubstr("--tools"));
+  }
+  EXPECT_EQ(Online("chat", "--message hi --tools " + directory_ + "/none").exit_code, 2);
+}
+
 // What the terminal shows up to `sign`.
 std::string ReadUntil(int terminal, const std::string& sign) {
   std::string text;

@@ -19,6 +19,31 @@ grpc::Status BadField(const std::string& field, const std::string& message) {
   return {grpc::StatusCode::INVALID_ARGUMENT, message, details.SerializeAsString()};
 }
 
+void AddCall(const std::string& id, const std::string& name, const std::string& arguments,
+             v1::StreamResponse& delta) {
+  v1::ToolCallDelta& call = *delta.add_tool_calls();
+  call.set_index(name == "g" ? 1 : 0);
+  call.set_id(id);
+  call.set_name(name);
+  call.set_arguments_json(arguments);
+}
+
+void WriteCalls(grpc::ServerWriter<v1::StreamResponse>& writer) {
+  v1::StreamResponse first;
+  first.set_text_delta("I look.");
+  first.add_token_ids(1);
+  AddCall("call_1", "f", "", first);
+  writer.Write(first);
+  v1::StreamResponse second;
+  AddCall("", "", "{\"a\":", second);
+  writer.Write(second);
+  v1::StreamResponse last;
+  AddCall("", "", " 1}", last);
+  AddCall("call_2", "g", "{}", last);
+  last.set_finish_reason(v1::FINISH_REASON_TOOL_CALLS);
+  writer.Write(last);
+}
+
 }  // namespace
 
 FakeInference::FakeInference() {
@@ -85,6 +110,10 @@ grpc::Status FakeInference::Answer(grpc::ServerContext& context, const std::stri
   while (text == "silence" && !context.IsCancelled())
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   if (text == "silence") return grpc::Status::CANCELLED;
+  if (text == "calls") {
+    WriteCalls(writer);
+    return grpc::Status::OK;
+  }
   while (text == "forever") {
     v1::StreamResponse delta;
     delta.set_text_delta("again ");

@@ -19,6 +19,7 @@ namespace phalanx {
 //   "too long" INVALID_ARGUMENT naming "sampling.max_tokens"
 //   "busy"    UNAVAILABLE
 //   "silence" no token, until the client cancels
+//   "calls"   the text "I look." and two calls, the first one in pieces
 //   "forever" tokens without end, until the client cancels
 class FakeInference final : public v1::Inference::Service {
  public:

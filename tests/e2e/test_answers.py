@@ -14,9 +14,10 @@ PROMPTS = ["Once upon a time", "What is 3 + 4?", "é日本語🙂", "a"]
 
 
 def count_exact(questions, ranks):
-    """How many of the questions the service answers, greedily, with exactly what is expected."""
+    """How many of the questions the service answers, greedily, with exactly what is expected, calls included."""
     requests = "".join(
         json.dumps({"id": str(i), "temperature": 0, "max_tokens": 128,
+                    **({"tool_choice": "none"} if "tools" in q else {}),  # calls stay text
                     **{key: q[key] for key in ("messages", "tools", "prompt") if key in q}}) + "\n"
         for i, q in enumerate(questions))
     with Service(ranks=ranks) as service:

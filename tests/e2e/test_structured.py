@@ -177,16 +177,17 @@ class StructuredOutput(unittest.TestCase):
                 self.assertIn(arguments["count"], range(100))
             _, answer = self.post(seed=seed, tools=tools, tool_choice="required", max_tokens=400)
             self.assertGreaterEqual(len(answer["choices"][0]["message"]["tool_calls"]), 1, answer)
-        # The same over gRPC, where the text is the calls.
+        # The same over gRPC.
         line = {"id": 1, "messages": [{"role": "user", "content": "Hi"}], "tools": tools, "max_tokens": 400,
                 "tool_choice": {"type": "function", "function": {"name": "feed"}}}
         done = client("batch", "--server", self.service.address, "--input", "-", "--output", "-",
                       stdin=json.dumps(line) + "\n")
         self.assertEqual(done.returncode, 0, done.stderr)
-        text = json.loads(done.stdout)["text"]
-        call = re.fullmatch(r'<tool_call>\n\{"name": "feed", "arguments": (.*)\}\n</tool_call>', text, re.DOTALL)
-        self.assertTrue(call, text)
-        self.assertIn(json.loads(call[1])["count"], range(100))
+        answer = json.loads(done.stdout)
+        self.assertEqual((answer["text"], answer["finish_reason"]), ("", "stop"), answer)
+        (call,) = answer["tool_calls"]
+        self.assertEqual(call["function"]["name"], "feed")
+        self.assertIn(json.loads(call["function"]["arguments"])["count"], range(100))
 
     def test_refusals_name_the_field(self):
         refused = client("generate", "--server", self.service.address, "--prompt", "x", "--regex", "a(?<!b)")
