@@ -4,6 +4,7 @@ Runs with the packages of tests/conformance/requirements.txt.
 """
 
 import asyncio
+import json
 import pathlib
 import sys
 import unittest
@@ -102,12 +103,49 @@ class LangChain(unittest.TestCase):
         self.assertIn("21", words.content)
         self.assertEqual(words.tool_calls, [])
 
+    def test_tools_that_must_be_called(self):
+        get_time = cases.demo_tools.SCHEMAS["get_time"]
+        for choice in ("any", "required", "get_weather", {"type": "function", "function": {"name": "get_weather"}}):
+            with self.subTest(choice):
+                model = self.model().bind_tools([get_time, cases.WEATHER_TOOL], tool_choice=choice)
+                answer = model.invoke(WEATHER)
+                self.assertEqual([(call["name"], call["args"]) for call in answer.tool_calls],
+                                 [("get_weather", {"city": "Paris"})])
+                self.assertEqual((answer.content, answer.invalid_tool_calls), ("", []))
+        silent = self.model().bind_tools([cases.WEATHER_TOOL], tool_choice="none").invoke(WEATHER)
+        self.assertEqual(silent.tool_calls, [])
+
+    def test_streamed_tool_calls(self):
+        """The name comes once and first; the arguments' pieces are one call's, in order, and say what the whole says."""
+        for choice in ("auto", "required", "get_weather"):
+            with self.subTest(choice):
+                model = self.model(stream_usage=True).bind_tools([cases.WEATHER_TOOL], tool_choice=choice)
+                whole = model.invoke(WEATHER)
+                chunks = list(model.stream(WEATHER))
+                pieces = [piece for chunk in chunks for piece in chunk.tool_call_chunks]
+                self.assertEqual([bool(piece["name"]) for piece in pieces], [True] + [False] * (len(pieces) - 1))
+                self.assertEqual([bool(piece["id"]) for piece in pieces], [True] + [False] * (len(pieces) - 1))
+                self.assertEqual({piece["index"] for piece in pieces}, {0})
+                self.assertEqual(json.loads("".join(piece["args"] for piece in pieces)), whole.tool_calls[0]["args"])
+                joined = sum(chunks[1:], chunks[0])
+                self.assertEqual([(call["name"], call["args"]) for call in joined.tool_calls],
+                                 [(call["name"], call["args"]) for call in whole.tool_calls])
+                self.assertEqual((joined.content, joined.invalid_tool_calls), ("", []))
+                self.assertEqual(joined.response_metadata["finish_reason"], whole.response_metadata["finish_reason"])
+                self.assertEqual(joined.usage_metadata["output_tokens"], whole.usage_metadata["output_tokens"])
+
     def test_structured_output(self):
-        model = self.model(temperature=1, seed=3, max_tokens=200)
-        pet = model.with_structured_output(Pet, method="json_schema").invoke("Describe a pet.")
-        self.assertIsInstance(pet, Pet)
-        raw = model.with_structured_output(Pet, method="json_schema", include_raw=True).invoke("Describe a pet.")
-        self.assertEqual((raw["parsed"], raw["parsing_error"]), (pet, None))
+        model = self.model(temperature=1, seed=3, max_tokens=400)
+        for method in ("json_schema", "function_calling"):
+            with self.subTest(method):
+                pet = model.with_structured_output(Pet, method=method).invoke("Describe a pet.")
+                self.assertIsInstance(pet, Pet)
+                raw = model.with_structured_output(Pet, method=method, include_raw=True).invoke("Describe a pet.")
+                self.assertEqual((raw["parsed"], raw["parsing_error"]), (pet, None))
+                streamed = list(model.with_structured_output(Pet, method=method).stream("Describe a pet."))
+                self.assertEqual(streamed[-1], pet)
+                as_dict = model.with_structured_output(Pet.model_json_schema(), method=method).invoke("Describe a pet.")
+                self.assertEqual(set(as_dict), {"kind", "age"})
 
     def test_completions(self):
         model = OpenAI(base_url=f"http://{self.service.http_address}/v1", api_key="none", model="demo", temperature=0,
