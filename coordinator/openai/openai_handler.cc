@@ -9,6 +9,7 @@
 #include "coordinator/openai/requests.h"
 #include "coordinator/openai/routes.h"
 #include "coordinator/openai/small_endpoints.h"
+#include "coordinator/web/web_files.h"
 
 namespace phalanx::openai {
 namespace {
@@ -149,6 +150,8 @@ class OpenAiHandler final : public http::Handler,
         return AnswerMetrics(exchange);
       case Endpoint::kVersion:
         return ReplyWith(exchange, VersionBody(frontend_));
+      case Endpoint::kPage:
+        return AnswerPage(exchange);
       default: {
         const bool up =
             route.endpoint == Endpoint::kLive || frontend_.state() == ServingState::kReady;
@@ -164,6 +167,15 @@ class OpenAiHandler final : public http::Handler,
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
     response.body = metrics_();
     Reply(exchange, std::move(response));
+  }
+
+  void AnswerPage(http::Exchange& exchange) const {
+    const std::string& path = exchange.request().path;
+    const web::File* file = web::FindFile(path);
+    if (file == nullptr) {
+      return Refuse(exchange, NotFoundError("there is nothing at {}", SafeKey(path)));
+    }
+    Reply(exchange, web::Answer(*file, HeaderOf(exchange.request(), "if-none-match")));
   }
 
   void AnswerPost(const ExchangePtr& exchange, const Route& route, const ApiKeyPtr& key) {

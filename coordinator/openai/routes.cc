@@ -17,10 +17,12 @@ constexpr Route kRoutes[] = {
     {"/readyz", Method::kGet, Endpoint::kReady, Access::kOpen},
     {"/metrics", Method::kGet, Endpoint::kMetrics, Access::kKey},
     {"/version", Method::kGet, Endpoint::kVersion, Access::kOpen},
+    {"/", Method::kGet, Endpoint::kPage, Access::kOpen},
+    {"/web/", Method::kGet, Endpoint::kPage, Access::kOpen},
 };
 
 bool Fits(const Route& route, std::string_view path) {
-  if (route.path.back() != '/') return path == route.path;
+  if (route.path.back() != '/' || route.path == "/") return path == route.path;
   return path.size() > route.path.size() && path.starts_with(route.path);
 }
 

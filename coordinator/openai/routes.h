@@ -19,6 +19,7 @@ enum class Endpoint {
   kReady,
   kMetrics,
   kVersion,
+  kPage,  // of the chat page, a file
 };
 
 enum class Method { kGet, kPost };  // a GET route answers HEAD, too
@@ -29,7 +30,7 @@ enum class Access {
 };
 
 struct Route {
-  std::string_view path;  // a trailing slash: what follows it belongs to the path
+  std::string_view path;  // what ends in a slash is a prefix, except "/" itself
   Method method;
   Endpoint endpoint;
   Access access;

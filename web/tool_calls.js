@@ -1,0 +1,40 @@
+// The calls of tools in an answer, each with a field for what the tool said.
+import {h, icon} from './dom.js';
+import {highlight} from './highlight.js';
+
+function pretty(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;  // not complete, or no JSON
+  }
+}
+
+export class ToolCallsView {
+  // `onResult(call, text)`: the user has entered a tool's result.
+  constructor(onResult) {
+    this.onResult = onResult;
+    this.element = h('div', {class: 'tool-calls'});
+    this.shown = '';
+  }
+
+  update(calls, streaming) {
+    const key = JSON.stringify([calls, streaming]);
+    if (key === this.shown) return;
+    this.shown = key;
+    this.element.replaceChildren(...calls.map((call) => this.card(call, streaming)));
+  }
+
+  card(call, streaming) {
+    const field = h('input', {type: 'text', 'aria-label': `Result of ${call.name}`, placeholder: 'What did it return?'});
+    const send = (event) => {
+      event.preventDefault();
+      if (field.value.trim() !== '') this.onResult(call, field.value);
+    };
+    return h('section', {class: 'tool-call', 'aria-label': `Call of ${call.name}`},
+             h('h3', {}, icon('tool'), h('span', {}, 'Calls '), h('code', {}, call.name)),
+             h('pre', {tabindex: '0'}, h('code', {}, ...highlight(pretty(call.arguments), 'json'))),
+             streaming ? null : h('form', {class: 'tool-result', onsubmit: send}, field,
+                                  h('button', {type: 'submit', class: 'button'}, 'Send result')));
+  }
+}
