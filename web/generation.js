@@ -4,6 +4,7 @@ import {AnswerState, messagesOf, pathTo} from './conversation.js';
 import {parseTools} from './settings.js';
 
 const kAlternatives = 5;
+const kLeastMs = 100;
 
 function readToken({token, logprob, bytes}) { return {text: token, logprob, bytes}; }
 
@@ -114,13 +115,20 @@ export class Generation {
   }
 
   measure({prompt_tokens: promptTokens, completion_tokens: tokens}) {
-    const seconds = this.first === null ? 0 : (this.last - this.first) / 1000;
+    const before = this.continues ? this.tokensBefore : 0;
     this.node.stats = {
-      promptTokens: promptTokens - (this.continues ? this.tokensBefore : 0),
-      completionTokens: tokens + (this.continues ? this.tokensBefore : 0),
+      promptTokens: promptTokens - before,
+      completionTokens: tokens + before,
       firstTokenMs: this.first === null ? null : this.first - this.start,
-      // The first token came with the prompt's work; the rate is that of the others.
-      tokensPerSecond: tokens > 1 && seconds > 0 ? (tokens - 1) / seconds : null,
+      tokensPerSecond: this.rate(tokens),
     };
+  }
+
+  // Without the first token, which came with the prompt's work. Where all came nearly at once, the
+  // time between them says nothing, and the whole of it counts.
+  rate(tokens) {
+    if (this.first === null || tokens < 2) return null;
+    const between = this.last - this.first;
+    return between > kLeastMs ? (tokens - 1) * 1000 / between : tokens * 1000 / (this.last - this.start);
   }
 }

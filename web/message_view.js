@@ -1,6 +1,6 @@
 // One message of the thread. `actions` is what its buttons do, see thread_view.js.
 import {copyFrom} from './clipboard.js';
-import {AnswerState, versionsOf} from './conversation.js';
+import {AnswerState, isEmptyAnswer, versionsOf} from './conversation.js';
 import {h, icon, iconButton} from './dom.js';
 import {MarkdownView} from './markdown.js';
 import {problemBox} from './problem_box.js';
@@ -132,7 +132,7 @@ export class AnswerView {
 
   update() {
     const {node} = this;
-    const empty = node.content === '' && node.toolCalls.length === 0;
+    const empty = isEmptyAnswer(node);
     this.element.classList.toggle('streaming', this.streaming);
     this.element.setAttribute('aria-busy', String(this.streaming));
     this.updateReasoning(empty);
@@ -175,7 +175,8 @@ export class AnswerView {
       versionSwitch(this.conversation, node, actions),
       node.content === '' ? null :
           iconButton('copy', 'Copy answer', (event) => copyFrom(event.currentTarget, node.content)),
-      iconButton('again', 'Regenerate', () => actions.regenerate(node)),
+      node.problem !== null && isEmptyAnswer(node) ? null :  // the problem has its own button
+          iconButton('again', 'Regenerate', () => actions.regenerate(node)),
       this.canContinue() ? iconButton('continue', 'Continue', () => actions.continueAnswer(node)) : null,
       node.tokens.length === 0 ? null : this.probabilitiesButton(),
       stats,

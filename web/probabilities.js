@@ -23,7 +23,7 @@ function tokenSpan(token, index) {
   const probability = probabilityOf(token);
   const [, tint] = kUnlikely.find(([limit]) => probability < limit) ?? [0, null];
   const classes = ['token', tint, token.thinking ? 'thinking' : null].filter(Boolean).join(' ');
-  const text = token.text.includes('\ufffd') ? visible(token) : token.text;
+  const text = token.text.includes('\ufffd') ? visible(token) : token.text.replaceAll('\n', '↵\n');
   return h('span', {class: classes, role: 'button', tabindex: index === 0 ? '0' : '-1', 'data-index': index,
                     'aria-haspopup': 'dialog', 'aria-label': `${visible(token)}, ${percent(probability)}`},
            text);

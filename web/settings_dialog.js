@@ -66,9 +66,7 @@ export class SettingsDialog {
     };
     field.addEventListener('change', save);
     remember.addEventListener('change', save);
-    // A password field in a form of its own would make browsers offer to save the page's login.
-    field.addEventListener('keydown', (event) => {
-      if (event.key !== 'Enter') return;
+    byId('access').addEventListener('submit', (event) => {
       event.preventDefault();
       save();
       this.dialog.close();
