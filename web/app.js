@@ -241,8 +241,9 @@ class App {
       onEnd: () => this.onEnd(conversation, node),
     });
     this.running.set(conversation.id, generation);
-    this.note(conversation);
     conversation.updated = Date.now();
+    this.note(conversation);
+    this.saveNow(conversation);
     announce('The answer is coming.');
     this.show();
     this.thread.scrollToEnd();
@@ -269,7 +270,7 @@ class App {
   showVersion(node, index) {
     if (this.running.has(this.conversation.id)) return;
     showVersion(this.conversation, node, index);
-    this.save(this.conversation);
+    this.saveNow(this.conversation);
     this.show();
     // The button that was pressed is gone with the version that it belonged to.
     const shown = this.conversation.nodes[this.conversation.nodes[node.parent].selected];

@@ -20,6 +20,7 @@ export class Composer {
     this.onSend = onSend;
     this.field.value = draft((storage) => storage.getItem(kDraft)) ?? '';
     this.field.addEventListener('input', () => this.onInput());
+    this.field.addEventListener('change', () => this.onInput());
     this.field.addEventListener('keydown', (event) => {
       if (event.isComposing) return;
       if (event.key === 'Enter' && !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey) {

@@ -72,6 +72,7 @@ export class MarkdownView {
     this.tailStart = 0;  // in the text, of the last block
     this.tail = null;  // its element
     this.tailBlock = null;
+    this.tailText = '';
   }
 
   update(text) {
@@ -81,11 +82,13 @@ export class MarkdownView {
     const lines = text.slice(this.tailStart).split('\n').map((line) => line.replace(/\r$/, ''));
     const blocks = parseBlocks(lines);
     if (blocks.length === 0) return;
-    this.replaceTail(blocks[0]);
+    const textOf = (index) => lines.slice(blocks[index].line, blocks[index + 1]?.line).join('\n').trimEnd();
+    if (this.tail === null || textOf(0) !== this.tailText) this.replaceTail(blocks[0]);
     for (const block of blocks.slice(1)) {
       this.tail = renderBlock(block);
       this.element.append(this.tail);
     }
+    this.tailText = textOf(blocks.length - 1);
     this.tailBlock = blocks.at(-1);
     this.tailStart = this.offsetOf(this.tailBlock.line);
   }
@@ -119,5 +122,6 @@ export class MarkdownView {
     this.tailStart = 0;
     this.tail = null;
     this.tailBlock = null;
+    this.tailText = '';
   }
 }

@@ -38,12 +38,14 @@ export class SettingsDialog {
     const field = byId(id);
     field.value = this.settings.values[name];
     showFault(field, check(field.value));
-    field.addEventListener('input', () => {
+    const take = () => {
       // A number field that holds no number has no value.
       const fault = field.validity?.badInput ? 'Allowed: a number, or empty' : check(field.value);
       showFault(field, fault);
       if (fault === null) this.settings.set(name, field.value);
-    });
+    };
+    field.addEventListener('input', take);
+    field.addEventListener('change', take);
   }
 
   bindProbabilities() {

@@ -122,7 +122,13 @@ export class Sidebar {
         finish('');
       }
     });
-    field.addEventListener('blur', () => finish(field.value));
+    field.addEventListener('focusout', ({relatedTarget}) => relatedTarget !== null && finish(field.value));
+    const clicked = new AbortController();
+    document.addEventListener('pointerdown', ({target}) => {
+      if (target === field) return;
+      clicked.abort();
+      finish(field.value);
+    }, {signal: clicked.signal});
     button.replaceWith(field);
     field.select();
   }

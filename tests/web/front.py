@@ -5,21 +5,20 @@ import http.client
 import http.server
 import json
 import threading
-import time
 
 
 class Scripted:
-    """One answer to POST /v1/chat/completions: `status` and `headers`, and for 200 the pieces of a stream. Between
-    pieces it waits until the test has released the next one, unless `paced` is False."""
+    """One answer to POST /v1/chat/completions: `status` and `headers`, and for 200 the pieces of a stream. `paced`: each
+    piece waits until the test releases it. `cut`: the connection ends without an end of the body."""
 
     def __init__(self, status=200, pieces=(), headers=None, paced=False, cut=False, message=""):
         self.status, self.pieces, self.headers = status, list(pieces), headers or {}
+        self.encoding = "utf-8"
         self.cut, self.message = cut, message
         self._released = threading.Semaphore(0 if paced else 1 << 20)
 
     def release(self, count=1):
-        for _ in range(count):
-            self._released.acquire(False) if count < 0 else self._released.release()
+        self._released.release(count)
 
     def wait(self):
         return self._released.acquire(timeout=30)
@@ -50,6 +49,7 @@ class Front:
         self.health = None  # a status instead of the service's
         self.key = None  # if set, what is not open needs it
         self.requests = []  # bodies of chat completions
+        self.extra = {}  # fields that are added to those that reach the service
         handler = type("Handler", (_Handler,), {"front": self})
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
@@ -96,6 +96,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 front.requests.append(json.loads(body))
                 if front.script:
                     return self._play(front.script.pop(0))
+                body = json.dumps({**front.requests[-1], **front.extra}).encode()
             self._pass_on(body)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
@@ -121,7 +122,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for piece in scripted.pieces:
             if not scripted.wait():
                 break
-            self._write_chunk(piece.encode())
+            self._write_chunk(piece.encode(scripted.encoding))
         self.close_connection = True
         if not scripted.cut:
             self.wfile.write(b"0\r\n\r\n")
