@@ -19,8 +19,8 @@ inline constexpr size_t kInlineBytes = 16 << 10;
 
 struct OpenAiOptions {
   UnknownFieldPolicy unknown_fields = UnknownFieldPolicy::kIgnore;
-  std::function<int64_t()> unix_time;    // seconds; empty: the system's clock
-  std::function<std::string()> metrics;  // in Prometheus' text format; empty: none are kept
+  std::function<int64_t()> unix_time = {};    // seconds; empty: the system's clock
+  std::function<std::string()> metrics = {};  // in Prometheus' text format; empty: none are kept
 };
 
 // Thread-safe. `frontend` and `queue` must outlive it and its answers.
