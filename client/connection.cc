@@ -5,6 +5,8 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 
 #include "client/number_flag.h"
 #include "client/terminal.h"
@@ -28,6 +30,25 @@ Status CheckServer(const std::string& server) {
                       "HOST:PORT with a port from 1 to 65535, or unix:PATH");
 }
 
+StatusOr<std::string> ReadPem(std::string_view flag, const std::string& file) {
+  std::ifstream in(file);
+  std::string text((std::istreambuf_iterator<char>(in)), {});
+  if (!in || text.empty()) return InvalidField(flag, fmt::format("'{}'", file), "a file of PEM");
+  return text;
+}
+
+// Takes the file's text.
+CLI::Option* AddPem(CLI::App& app, const char* flag, std::string& text, const char* help) {
+  return app.add_option_function<std::string>(
+      flag,
+      [flag, &text](const std::string& file) {
+        StatusOr<std::string> pem = ReadPem(flag, file);
+        ThrowIfWrong(pem.status());
+        text = *std::move(pem);
+      },
+      help);
+}
+
 // What gRPC's message means; empty where it speaks for itself.
 std::string Advice(const Status& status, const ConnectionFlags& connection) {
   const auto says = [&](std::string_view words) {
@@ -47,6 +68,9 @@ std::string Advice(const Status& status, const ConnectionFlags& connection) {
         "no service answers at {}; `launch/serve.sh --model DIR -np N` starts one, --server names "
         "another address",
         connection.server);
+  if (says("Ssl handshake failed") || says("tls:"))
+    return fmt::format("{} shows no certificate of the authorities that --ssl-ca-certs names",
+                       connection.server);
   if (says("Socket closed") || says("Connection reset") || says("Broken pipe"))
     return fmt::format("the service at {} has gone away", connection.server);
   return "";
@@ -65,15 +89,27 @@ void AddConnectionFlags(CLI::App& app, ConnectionFlags& flags) {
          },
          "address of the coordinator: HOST:PORT or unix:PATH")
       ->default_str(flags.server);
+  auto* authorities = AddPem(app, "--ssl-ca-certs", flags.authorities,
+                             "speak TLS and trust these authorities (PEM)");
+  auto* certificate = AddPem(app, "--ssl-certfile", flags.certificate,
+                             "certificate of this client, for servers that ask (PEM)");
+  auto* key = AddPem(app, "--ssl-keyfile", flags.key, "its key (PEM)");
+  certificate->needs(key)->needs(authorities);
+  key->needs(certificate);
   AddNumber<double>(app, "--timeout", {0, kMaxTimeoutSeconds}, flags.timeout_seconds,
                     "give up after so many seconds; 0: never");
 }
 
 std::unique_ptr<v1::Inference::StubInterface> Connect(const ConnectionFlags& flags) {
+  auto credentials = grpc::InsecureChannelCredentials();
+  if (!flags.authorities.empty()) {
+    credentials = grpc::SslCredentials({.pem_root_certs = flags.authorities,
+                                        .pem_private_key = flags.key,
+                                        .pem_cert_chain = flags.certificate});
+  }
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);  // prompt_logprobs of a long prompt are large
-  return v1::Inference::NewStub(
-      grpc::CreateCustomChannel(flags.server, grpc::InsecureChannelCredentials(), arguments));
+  return v1::Inference::NewStub(grpc::CreateCustomChannel(flags.server, credentials, arguments));
 }
 
 void Prepare(grpc::ClientContext& context, const ConnectionFlags& flags) {

@@ -27,6 +27,10 @@ struct ConnectionFlags {
   std::string server = "127.0.0.1:50051";  // HOST:PORT or unix:PATH
   double timeout_seconds = 0;              // 0: none
   std::string api_key = {};                // of PHALANX_API_KEY; empty: none is sent
+  // PEM. Authorities to trust; empty: no TLS.
+  std::string authorities = {};
+  std::string certificate = {};  // this client's, where the server asks for one
+  std::string key = {};
 };
 
 void AddConnectionFlags(CLI::App& app, ConnectionFlags& flags);

@@ -14,6 +14,7 @@
 #include "coordinator/grpc/engine_listener.h"
 #include "coordinator/grpc/public_server.h"
 #include "coordinator/http/server.h"
+#include "coordinator/http/tls.h"
 #include "coordinator/metrics/metrics_page.h"
 #include "coordinator/openai/openai_handler.h"
 #include "coordinator/options.h"
@@ -51,13 +52,16 @@ void Drain(Frontend& frontend, const sigset_t& signals, std::chrono::millisecond
 }
 
 StatusOr<std::unique_ptr<http::Server>> StartHttp(const HttpOptions& options,
+                                                  std::shared_ptr<const http::TlsContext> tls,
                                                   const metrics::MetricsPage& metrics,
                                                   Frontend& frontend, TaskQueue& queue) {
   auto handler = openai::MakeOpenAiHandler(
       frontend, queue, {.unknown_fields = options.unknown_fields, .unix_time = {}, .metrics = [&] {
                           return metrics.Render(frontend.snapshot());
                         }});
-  auto server = http::Server::Start(options.server, std::move(handler));
+  http::ServerOptions server_options = options.server;
+  server_options.tls = std::move(tls);
+  auto server = http::Server::Start(std::move(server_options), std::move(handler));
   if (server.ok()) return server;
   return server.status().WithContext(options.listens_on_tcp() ? "--port" : "--uds");
 }
@@ -79,15 +83,34 @@ void ReloadKeys(const KeyOptions& options, ApiKeys& keys) {
   keys.Replace(*std::move(loaded));
 }
 
+// gRPC looks at its files itself.
+void ReloadCertificates(http::TlsContext& tls) {
+  const Status status = tls.Reload();
+  if (status.ok()) {
+    spdlog::info("certificates: read again");
+  } else {
+    spdlog::error("certificates stay as they were: {}", status.message());
+  }
+}
+
+// What SIGHUP reads again.
+struct Reloadable {
+  const KeyOptions& key_options;
+  ApiKeys& keys;
+  http::TlsContext* tls;  // null: none
+};
+
 // Until a signal to end; its number. `stop` and SIGHUP are blocked.
-int WaitForEnd(const sigset_t& stop, const KeyOptions& options, ApiKeys& keys) {
+int WaitForEnd(const sigset_t& stop, const Reloadable& reloadable) {
+  const bool has_keys = !reloadable.key_options.file.empty();
   sigset_t signals = stop;
   sigaddset(&signals, SIGHUP);
   for (;;) {
     int received = 0;
     sigwait(&signals, &received);
-    if (received != SIGHUP || options.file.empty()) return received;
-    ReloadKeys(options, keys);
+    if (received != SIGHUP || (!has_keys && reloadable.tls == nullptr)) return received;
+    if (has_keys) ReloadKeys(reloadable.key_options, reloadable.keys);
+    if (reloadable.tls != nullptr) ReloadCertificates(*reloadable.tls);
   }
 }
 
@@ -118,6 +141,12 @@ int Run(const CoordinatorOptions& options) {
     spdlog::warn("--api-key: others on this machine can read it; --api-key-file keeps it");
   }
   const auto keys = std::make_shared<ApiKeys>(*std::move(loaded_keys));
+  std::shared_ptr<http::TlsContext> tls;
+  if (options.tls.enabled()) {
+    auto loaded = http::TlsContext::Load(options.tls);
+    if (!loaded.ok()) return refuse(loaded.status());
+    tls = *std::move(loaded);
+  }
 
   std::unique_ptr<PublicServer> server;
   std::string addresses;
@@ -139,7 +168,7 @@ int Run(const CoordinatorOptions& options) {
   addresses = "grpc=" + server->address();
   std::unique_ptr<http::Server> http_server;
   if (options.http.front == HttpFront::kOn) {
-    auto listening = StartHttp(options.http, metrics, frontend, queue);
+    auto listening = StartHttp(options.http, tls, metrics, frontend, queue);
     if (!listening.ok()) {
       server->Shutdown();
       return refuse(listening.status());
@@ -158,7 +187,7 @@ int Run(const CoordinatorOptions& options) {
   std::printf("listening %s\n", addresses.c_str());
   std::fflush(stdout);
 
-  spdlog::info("signal={}: draining", WaitForEnd(stop, options.keys, *keys));
+  spdlog::info("signal={}: draining", WaitForEnd(stop, {options.keys, *keys, tls.get()}));
   Drain(frontend, stop, options.shutdown_timeout);
   constexpr std::chrono::seconds kLastWrites(1);
   if (http_server != nullptr) http_server->Shutdown(Clock::now() + kLastWrites);

@@ -73,14 +73,28 @@ void AddLimits(CLI::App* app, Limits* limits) {
   }
 }
 
+void AddTlsOptions(CLI::App* app, TlsFiles* files) {
+  auto* certificate = app->add_option("--ssl-certfile", files->certificate,
+                                      "serve through TLS with this certificate (PEM)");
+  auto* key = app->add_option("--ssl-keyfile", files->key, "its key (PEM, mode 0600)");
+  certificate->needs(key);
+  key->needs(certificate);
+  app->add_option("--ssl-ca-certs", files->client_authorities,
+                  "clients, too, must show a certificate, from one of these authorities (PEM)")
+      ->needs(certificate);
+}
+
 Status CheckHost(const CoordinatorOptions& options, bool insecure) {
   const bool grpc_on_tcp = options.server.unix_path.empty();
   if (insecure || !(grpc_on_tcp || options.http.listens_on_tcp())) return OkStatus();
+  const bool has_keys = !options.keys.file.empty() || !options.keys.plain.empty();
+  const bool is_private = has_keys || !options.tls.client_authorities.empty();
+  if (options.tls.enabled() && is_private) return OkStatus();
   PHALANX_ASSIGN_OR_RETURN(const bool loopback, IsLoopback(options.server.host));
   if (loopback) return OkStatus();
   return InvalidArgumentError(
-      "--host: is {}, allowed: a loopback address, since nothing here authenticates or encrypts; "
-      "--insecure allows any",
+      "--host: is {}, allowed: a loopback address, unless --ssl-certfile and --ssl-keyfile encrypt "
+      "and --api-key-file or --ssl-ca-certs says who may come; --insecure allows any",
       Printable(options.server.host));
 }
 
@@ -127,6 +141,7 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
                  "serve gRPC on this Unix socket instead of host and port");
   AddHttpOptions(&app, &options.http);
   AddKeyOptions(&app, &options.keys);
+  AddTlsOptions(&app, &options.tls);
   app.add_flag("--insecure", insecure, "allow a --host that is not loopback");
   app.add_flag("--enable-reflection", reflection, "offer gRPC server reflection");
   app.add_option("--engine", options.engine,
@@ -159,6 +174,7 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
     return ExitCode{kUsageError};
   }
   if (reflection) options.server.reflection = Reflection::kOn;
+  options.server.tls = options.tls;
   options.http.server.host = options.http.server.unix_socket.empty() ? options.server.host : "";
   if (log_format == "json") options.log_format = LogFormat::kJson;
   const Status status = CheckHost(options, insecure);

@@ -27,6 +27,7 @@ struct CoordinatorOptions {
   LogFormat log_format = LogFormat::kText;
   Limits limits;
   KeyOptions keys;
+  TlsFiles tls;  // of both protocols
   metrics::MetricsNames metrics_names = metrics::MetricsNames::kOwn;
 };
 

@@ -4,6 +4,8 @@
 #include <dlfcn.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <sys/un.h>
@@ -50,6 +52,24 @@ void SetLimits(const Limits& limits, grpc::ServerBuilder* builder) {
   builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
 }
 
+// Files that change are read again within a second.
+std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const TlsFiles& files) {
+  if (!files.enabled()) return grpc::InsecureServerCredentials();
+  constexpr unsigned int kSecondsBetweenLooks = 1;
+  using grpc::experimental::FileWatcherCertificateProvider;
+  const auto provider = std::make_shared<FileWatcherCertificateProvider>(
+      files.key, files.certificate, files.client_authorities, kSecondsBetweenLooks);
+  grpc::experimental::TlsServerCredentialsOptions options(provider);
+  options.watch_identity_key_cert_pairs();
+  if (files.client_authorities.empty()) {
+    options.set_cert_request_type(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  } else {
+    options.watch_root_certs();
+    options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  }
+  return grpc::experimental::TlsServerCredentials(options);
+}
+
 // gRPC keeps the reason to itself.
 std::string_view WhyNoSocket(const std::string& path) {
   constexpr size_t kMostBytes = sizeof(sockaddr_un::sun_path) - 1;
@@ -81,7 +101,7 @@ StatusOr<std::unique_ptr<PublicServer>> PublicServer::Start(const PublicServerOp
   int port = 0;
   builder.AddListeningPort(
       is_unix ? "unix:" + options.unix_path : fmt::format("{}:{}", host, options.port),
-      grpc::InsecureServerCredentials(), &port);
+      is_unix ? grpc::InsecureServerCredentials() : CredentialsOf(options.tls), &port);
   builder.RegisterService(result->service_.get());
   result->server_ = builder.BuildAndStart();
   grpc::EnableDefaultHealthCheckService(false);

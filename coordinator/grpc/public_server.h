@@ -7,6 +7,7 @@
 
 #include "coordinator/core/frontend.h"
 #include "coordinator/core/task_queue.h"
+#include "coordinator/core/tls_files.h"
 #include "kernels/base/status.h"
 
 namespace grpc {
@@ -23,6 +24,7 @@ struct PublicServerOptions {
   int port = 50051;            // 0: a free one
   std::string unix_path = {};  // not empty: a Unix socket instead of host and port
   Reflection reflection = Reflection::kOff;
+  TlsFiles tls = {};  // of TCP
 };
 
 class PublicServer {

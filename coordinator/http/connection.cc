@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <cerrno>
 #include <utility>
 
 #include "coordinator/core/printable.h"
@@ -21,10 +20,12 @@ constexpr size_t kMaxLingerBytes = 8 << 20;
 
 }  // namespace
 
-Connection::Connection(ServerCore& core, EventLoop& loop, int socket, std::string peer)
+Connection::Connection(ServerCore& core, EventLoop& loop, int socket, std::string peer,
+                       const TlsContext* tls)
     : core_(core),
       loop_(loop),
       socket_(loop.context),
+      transport_(tls == nullptr ? MakePlainTransport(socket) : tls->Accept(socket)),
       peer_(std::move(peer)),
       timer_(loop.context) {
   ErrorCode error;
@@ -34,15 +35,20 @@ Connection::Connection(ServerCore& core, EventLoop& loop, int socket, std::strin
 
 void Connection::Serve() {
   loop_.connections.insert(shared_from_this());
-  if (!socket_.is_open()) return Close();  // the kernel would not watch it
+  if (!IsUsable()) return Close();
   ParseInput();
+  // A client that says nothing in TLS has not even asked for an idle connection.
+  if (!transport_->IsEstablished()) SetDeadline(core_.options.timeouts.header);
 }
 
 void Connection::TurnAway(Refusal refusal) {
   loop_.connections.insert(shared_from_this());
-  if (!socket_.is_open()) return Close();
+  if (!IsUsable()) return Close();
   Refuse(std::move(refusal));
 }
+
+// False: the kernel would not watch it, or memory is short.
+bool Connection::IsUsable() const { return socket_.is_open() && transport_ != nullptr; }
 
 void Connection::Drain() {
   draining_ = true;
@@ -56,6 +62,7 @@ void Connection::Close() {
   const std::shared_ptr<Connection> self = shared_from_this();
   ErrorCode ignored;
   timer_.cancel(ignored);
+  if (IsUsable()) transport_->End();
   socket_.close(ignored);
   if (link_ != nullptr) EndExchange(BodySource::Outcome::kGone);
   core_.body_bytes -= std::exchange(body_bytes_, 0);
@@ -121,7 +128,22 @@ void Connection::ArmRead() {
   if (closed_ || end_of_input_) return;
   if (ReadRoom() == 0) return ArmError();
   if (std::exchange(read_armed_, true)) return;
-  socket_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+  const auto then_read = [self = shared_from_this()](const ErrorCode& error) {
+    self->read_armed_ = false;
+    if (self->closed_) return;
+    error ? self->Close() : self->OnReadable();
+  };
+  if (transport_->HasPending()) {
+    boost::asio::post(executor(), [then_read] { then_read(ErrorCode()); });
+  } else {
+    socket_.async_wait(boost::asio::posix::stream_descriptor::wait_read, then_read);
+  }
+}
+
+// Where TLS cannot go on reading before it has written.
+void Connection::ReadWhenWritable() {
+  if (std::exchange(read_armed_, true)) return;
+  socket_.async_wait(boost::asio::posix::stream_descriptor::wait_write,
                      [self = shared_from_this()](const ErrorCode& error) {
                        self->read_armed_ = false;
                        if (self->closed_) return;
@@ -140,17 +162,26 @@ void Connection::ArmError() {
 void Connection::OnReadable() {
   const size_t room = std::min(ReadRoom(), loop_.scratch.size());
   if (room == 0) return ArmRead();
-  const ssize_t count = ::recv(socket_.native_handle(), loop_.scratch.data(), room, 0);
-  if (count < 0) {
-    if (errno == EAGAIN || errno == EINTR) return ArmRead();
-    return Close();
+  const IoResult read = transport_->Read({loop_.scratch.data(), room});
+  if (std::exchange(write_needs_read_, false)) {
+    boost::asio::post(executor(), [self = shared_from_this()] {
+      if (!self->closed_) self->Flush();
+    });
   }
-  if (count == 0) {
-    end_of_input_ = true;
-    return OnEndOfInput();
+  switch (read.state) {
+    case IoState::kDone:
+      OnInput({loop_.scratch.data(), read.count});
+      return ArmRead();
+    case IoState::kNeedsRead:
+      return ArmRead();
+    case IoState::kNeedsWrite:
+      return ReadWhenWritable();
+    case IoState::kEnd:
+      end_of_input_ = true;
+      return OnEndOfInput();
+    case IoState::kFailed:
+      return Close();
   }
-  OnInput({loop_.scratch.data(), static_cast<size_t>(count)});
-  ArmRead();
 }
 
 void Connection::OnEndOfInput() {

@@ -24,6 +24,8 @@
 #include "coordinator/http/refusal.h"
 #include "coordinator/http/request_parser.h"
 #include "coordinator/http/server_core.h"
+#include "coordinator/http/tls.h"
+#include "coordinator/http/transport.h"
 
 namespace phalanx::http {
 
@@ -32,8 +34,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using LinkPtr = std::shared_ptr<ExchangeLink>;
 
-  // Takes over the connected, non-blocking socket, and its place in core.connections.
-  Connection(ServerCore& core, EventLoop& loop, int socket, std::string peer);
+  // Takes over the connected, non-blocking socket, and its place in core.connections. `tls`: its
+  // side of the connection; null: plain.
+  Connection(ServerCore& core, EventLoop& loop, int socket, std::string peer,
+             const TlsContext* tls);
 
   // One of these, once.
   void Serve();
@@ -66,6 +70,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Receiving.
   void ArmRead();
   void ArmError();
+  void ReadWhenWritable();
   void OnReadable();
   void OnInput(std::string_view data);
   void OnEndOfInput();
@@ -86,6 +91,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void EndExchange(BodySource::Outcome outcome);
   void StartLinger();
   void Close();
+  bool IsUsable() const;
 
   // Time.
   void SetDeadline(std::chrono::milliseconds from_now);
@@ -96,6 +102,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ServerCore& core_;
   EventLoop& loop_;
   boost::asio::posix::stream_descriptor socket_;
+  const std::unique_ptr<Transport> transport_;  // null: out of memory
   const std::string peer_;
   Phase phase_ = Phase::kRequest;
   bool closed_ = false;
@@ -107,6 +114,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Clock::time_point timer_expiry_ = Clock::time_point::max();  // max: it does not run
 
   bool read_armed_ = false;
+  bool write_needs_read_ = false;  // TLS cannot go on writing before it has read
   bool error_armed_ = false;
   bool end_of_input_ = false;
   std::string input_;  // received and not yet parsed, from input_begin_ on

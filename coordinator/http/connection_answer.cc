@@ -1,9 +1,7 @@
 // The answering half of a connection.
 #include <spdlog/spdlog.h>
-#include <sys/socket.h>
 
 #include <boost/asio/post.hpp>
-#include <cerrno>
 #include <utility>
 
 #include "coordinator/http/connection.h"
@@ -80,19 +78,23 @@ void Connection::Flush() {
 Connection::WriteResult Connection::WriteOut() {
   bool progress = deadline_ == Clock::time_point::max();  // a first attempt starts the clock
   while (output_begin_ < output_.size()) {
-    const ssize_t count = ::send(socket_.native_handle(), output_.data() + output_begin_,
-                                 output_.size() - output_begin_, MSG_NOSIGNAL);
-    if (count >= 0) {
-      output_begin_ += static_cast<size_t>(count);
-      sent_bytes_ += static_cast<size_t>(count);
+    const IoResult written = transport_->Write(std::string_view(output_).substr(output_begin_));
+    if (written.state == IoState::kDone) {
+      output_begin_ += written.count;
+      sent_bytes_ += written.count;
       progress = true;
-    } else if (errno == EAGAIN) {
+    } else if (written.state == IoState::kNeedsWrite || written.state == IoState::kNeedsRead) {
       if (progress && phase_ != Phase::kRequest) {
         SetDeadline(core_.options.timeouts.stalled_write);
       }
-      ArmWrite();
+      if (written.state == IoState::kNeedsWrite) {
+        ArmWrite();
+      } else {
+        write_needs_read_ = true;
+        ArmRead();
+      }
       return WriteResult::kBlocked;
-    } else if (errno != EINTR) {
+    } else {
       Close();
       return WriteResult::kClosed;
     }

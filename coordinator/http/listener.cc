@@ -79,9 +79,11 @@ void Listener::Deal(int fd, std::string peer) {
   SetUp(fd, core_.options);
   core_.connections.Add();
   EventLoop& loop = *loops_[next_loop_++ % loops_.size()];
-  boost::asio::post(loop.context, [this_core = &core_, &loop, fd, peer = std::move(peer),
+  const TlsContext* tls = unix_path_.empty() ? core_.options.tls.get() : nullptr;
+  boost::asio::post(loop.context, [this_core = &core_, &loop, fd, peer = std::move(peer), tls,
                                    full = count >= max, max]() mutable {
-    const auto connection = std::make_shared<Connection>(*this_core, loop, fd, std::move(peer));
+    const auto connection =
+        std::make_shared<Connection>(*this_core, loop, fd, std::move(peer), tls);
     if (full) {
       connection->TurnAway(
           {503, fmt::format("the server has {} connections, which are all it takes", max)});

@@ -3,11 +3,14 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <string>
 
 #include "coordinator/http/message_limits.h"
 
 namespace phalanx::http {
+
+class TlsContext;
 
 struct Timeouts {
   std::chrono::milliseconds header{10'000};  // from a request's first byte to its last header
@@ -30,6 +33,7 @@ struct ServerOptions {
   size_t max_read_ahead_bytes = 16 << 10;
   // In the kernel, which doubles it for its own records: 256 KiB a stream.
   int send_buffer_bytes = 128 << 10;
+  std::shared_ptr<const TlsContext> tls = {};  // of TCP; null: plain
   MessageLimits message = {};
   Timeouts timeouts = {};
 };

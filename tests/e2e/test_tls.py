@@ -1,0 +1,233 @@
+"""TLS of the real service: both protocols, long answers and large bodies, clients with certificates, renewal, and who is refused."""
+
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from service import BIN, ROOT, Service, client, command_of  # noqa: E402
+
+
+def openssl(*arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
+class Authority:
+    """Makes certificates in a folder."""
+
+    def __init__(self, folder: pathlib.Path, name: str):
+        self.folder = folder
+        self.certificate = folder / f"{name}.pem"
+        self.key = folder / f"{name}.key"
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+                f"/CN={name}", "-keyout", str(self.key), "-out", str(self.certificate), "-days", "2")
+
+    def issue(self, name: str, days: str = "2") -> tuple[pathlib.Path, pathlib.Path]:
+        key, request, certificate = (self.folder / f"{name}{suffix}" for suffix in (".key", ".csr", ".pem"))
+        extensions = self.folder / "extensions"
+        extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
+                "-keyout", str(key), "-out", str(request))
+        openssl("x509", "-req", "-in", str(request), "-CA", str(self.certificate), "-CAkey", str(self.key),
+                "-CAcreateserial", "-days", days, "-extfile", str(extensions), "-out", str(certificate))
+        key.chmod(0o600)
+        return certificate, key
+
+
+class Tls(unittest.TestCase):
+    flags: tuple[str, ...] = ()
+
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls.temporary.name)
+        cls.authority = Authority(cls.folder, "authority")
+        cls.certificate, cls.key = cls.authority.issue("server")
+        cls.service = Service("--served-model-name", "demo", "--ssl-certfile", str(cls.certificate), "--ssl-keyfile",
+                              str(cls.key), *cls.extra_flags(), ranks=1)
+
+    @classmethod
+    def extra_flags(cls) -> tuple[str, ...]:
+        return ()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.service.__exit__()
+        cls.temporary.cleanup()
+
+    def trust(self, **more) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.authority.certificate), **more)
+
+    def connect(self, context=None) -> http.client.HTTPSConnection:
+        host, port = self.service.http_address.rsplit(":", 1)
+        return http.client.HTTPSConnection(host, int(port), timeout=60, context=context or self.trust())
+
+    def ask(self, connection, body, path="/v1/completions"):
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response, response.read().decode()
+
+    def raw(self) -> socket.socket:
+        host, port = self.service.http_address.rsplit(":", 1)
+        return socket.create_connection((host, int(port)), timeout=30)
+
+
+class ServerCertificate(Tls):
+    def test_a_connection_serves_many_requests(self):
+        connection = self.connect()
+        for _ in range(5):
+            response, text = self.ask(connection, {"prompt": "Hi", "max_tokens": 2})
+            self.assertEqual(response.status, 200, text)
+        # Larger than what TLS and the parser take at once.
+        response, text = self.ask(connection, {"prompt": "word " * 60_000}, path="/tokenize")
+        self.assertEqual(response.status, 200, text[:200])
+        self.assertGreater(json.loads(text)["count"], 50_000)
+        connection.close()
+
+    def test_streams_come_whole(self):
+        connection = self.connect()
+        body = {"prompt": "Once upon a time", "max_tokens": 300, "ignore_eos": True, "temperature": 0}
+        _, whole = self.ask(connection, body)
+        response, text = self.ask(connection, {**body, "stream": True})
+        events = [line[6:] for line in text.splitlines() if line.startswith("data: ")]
+        self.assertEqual(events[-1], "[DONE]")
+        pieces = [choice["text"] for event in events[:-1] for choice in json.loads(event)["choices"]]
+        self.assertEqual("".join(pieces), json.loads(whole)["choices"][0]["text"])
+        connection.close()
+
+    def test_old_versions_and_plain_words_are_refused(self):
+        old = self.trust()
+        old.minimum_version = ssl.TLSVersion.TLSv1
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+        old.set_ciphers("DEFAULT@SECLEVEL=0")
+        with self.assertRaises(OSError):
+            self.connect(old).request("GET", "/health")
+        with self.raw() as plain:
+            plain.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertIn(b"this port speaks TLS", plain.recv(4096))
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            self.connect(ssl.create_default_context()).request("GET", "/health")
+
+    def test_half_open_handshakes_end_and_hurt_nobody(self):
+        idle = [self.raw() for _ in range(50)]
+        for connection in idle[::2]:
+            connection.sendall(b"\x16\x03\x01\x02\x00\x01")
+        connection = self.connect()
+        self.assertEqual(self.ask(connection, {"prompt": "Hi", "max_tokens": 2})[0].status, 200)
+        connection.close()
+        for waiting in idle:
+            self.assertEqual(waiting.recv(1), b"", "cut after the time for headers")
+            waiting.close()
+
+    def test_grpc_speaks_it_too(self):
+        words = ("generate", "--server", self.service.address, "--prompt", "Hi", "--max-tokens", "2")
+        good = client(*words, "--ssl-ca-certs", str(self.authority.certificate))
+        self.assertEqual(good.returncode, 0, good.stderr)
+        self.assertNotEqual(client(*words, timeout=60).returncode, 0)
+        other = Authority(self.folder, "other")
+        wrong = client(*words, "--ssl-ca-certs", str(other.certificate), "--timeout", "20")
+        self.assertEqual(wrong.returncode, 3, wrong.stderr)
+        missing = client(*words, "--ssl-ca-certs", "/no/such/file")
+        self.assertEqual(missing.returncode, 2, missing.stderr)
+
+    def test_a_renewed_certificate_is_taken_while_streams_run(self):
+        def serial() -> str:
+            host, port = self.service.http_address.rsplit(":", 1)
+            with self.trust().wrap_socket(self.raw(), server_hostname=host) as connection:
+                return connection.getpeercert()["serialNumber"]
+
+        coordinator = next(p for p in self.service.pids if command_of(p).startswith(str(BIN / "coordinator")))
+        before = serial()
+        connection = self.connect()
+        body = {"prompt": "Once", "max_tokens": 1500, "ignore_eos": True, "stream": True}
+        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        response.read(100)
+        self.authority.issue("server")
+        os.kill(coordinator, signal.SIGHUP)
+        for _ in range(1000):
+            if serial() != before:
+                break
+            time.sleep(0.01)
+        self.assertNotEqual(serial(), before)
+        self.assertIn("[DONE]", response.read().decode()[-50:])
+        connection.close()
+        self.certificate.write_text("nonsense")
+        os.kill(coordinator, signal.SIGHUP)
+        for _ in range(1000):
+            if any("certificates stay as they were" in line for line in self.service.stderr_lines):
+                break
+            time.sleep(0.01)
+        serial()
+        self.authority.issue("server")
+        os.kill(coordinator, signal.SIGHUP)
+
+
+class ClientCertificate(Tls):
+    @classmethod
+    def extra_flags(cls):
+        return ("--ssl-ca-certs", str(cls.authority.certificate))
+
+    def test_clients_show_one(self):
+        certificate, key = self.authority.issue("client")
+        known = self.trust()
+        known.load_cert_chain(str(certificate), str(key))
+        connection = self.connect(known)
+        self.assertEqual(self.ask(connection, {"prompt": "Hi", "max_tokens": 2})[0].status, 200)
+        connection.close()
+        stranger = self.connect()
+        with self.assertRaises(OSError):
+            stranger.request("GET", "/health")
+            stranger.getresponse()
+        words = ("generate", "--server", self.service.address, "--prompt", "Hi", "--max-tokens", "2", "--ssl-ca-certs",
+                 str(self.authority.certificate), "--timeout", "20")
+        good = client(*words, "--ssl-certfile", str(certificate), "--ssl-keyfile", str(key))
+        self.assertEqual(good.returncode, 0, good.stderr)
+        self.assertNotEqual(client(*words).returncode, 0)
+
+
+class WrongFiles(unittest.TestCase):
+    def start(self, *flags: str) -> subprocess.CompletedProcess:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [str(BIN / "coordinator"), "--model", str(ROOT / "launch/demo/model"), "--engine",
+                       f"{folder}/engine.sock", "--grpc-port", "0", "--port", "0", *flags]
+            return subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+    def test_each_is_named(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            authority = Authority(folder, "authority")
+            certificate, key = authority.issue("server")
+            other, other_key = authority.issue("other")
+            expired, expired_key = authority.issue("expired", days="-1")
+            wide = folder / "wide.key"
+            wide.write_text(key.read_text())
+            wide.chmod(0o644)
+            both = ("--ssl-certfile", str(certificate), "--ssl-keyfile", str(key))
+            for flags, message in (
+                    (("--ssl-certfile", str(certificate)), "--ssl-keyfile"),
+                    (("--ssl-ca-certs", str(authority.certificate)), "--ssl-certfile"),
+                    (("--ssl-certfile", "/no/such", "--ssl-keyfile", str(key)), "--ssl-certfile: /no/such"),
+                    (("--ssl-certfile", str(certificate), "--ssl-keyfile", str(wide)), "mode 0644, allowed: 0600"),
+                    (("--ssl-certfile", str(certificate), "--ssl-keyfile", str(other_key)), "--ssl-keyfile"),
+                    (("--ssl-certfile", str(expired), "--ssl-keyfile", str(expired_key)), "has expired"),
+                    ((*both, "--ssl-ca-certs", str(key)), "--ssl-ca-certs"),
+                    (("--host", "0.0.0.0", *both), "--api-key-file or --ssl-ca-certs"),
+                    (("--host", "0.0.0.0", "--api-key", "x"), "--ssl-certfile and --ssl-keyfile")):
+                with self.subTest(flags=flags):
+                    done = self.start(*flags)
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    self.assertIn(message, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
