@@ -1,5 +1,5 @@
 // Shows Markdown that is still growing. Blocks that are complete keep their elements; only the last
-// one, which more text may change, is made anew.
+// ones, which more text may change, are made anew.
 import {parseBlocks} from './blocks.js';
 import {h, iconButton} from './dom.js';
 import {highlight} from './highlight.js';
@@ -64,15 +64,22 @@ function renderBlock(block) {
   }
 }
 
+// Two lines decide what begins at the first of them (a table, say), and the last line may not be
+// complete.
+const kUndecidedLines = 3;
+
 export class MarkdownView {
   // Fills `element`, which nobody else changes.
   constructor(element) {
     this.element = element;
+    this.clear();
+  }
+
+  clear() {
+    this.element.replaceChildren();
     this.shown = '';
-    this.tailStart = 0;  // in the text, of the last block
-    this.tail = null;  // its element
-    this.tailBlock = null;
-    this.tailText = '';
+    this.tailStart = 0;  // in the text
+    this.tail = [];  // {block, text, node} of the blocks that more text may change
   }
 
   update(text) {
@@ -81,47 +88,42 @@ export class MarkdownView {
     this.shown = text;
     const lines = text.slice(this.tailStart).split('\n').map((line) => line.replace(/\r$/, ''));
     const blocks = parseBlocks(lines);
-    if (blocks.length === 0) return;
-    const textOf = (index) => lines.slice(blocks[index].line, blocks[index + 1]?.line).join('\n').trimEnd();
-    if (this.tail === null || textOf(0) !== this.tailText) this.replaceTail(blocks[0]);
-    for (const block of blocks.slice(1)) {
-      this.tail = renderBlock(block);
-      this.element.append(this.tail);
-    }
-    this.tailText = textOf(blocks.length - 1);
-    this.tailBlock = blocks.at(-1);
-    this.tailStart = this.offsetOf(this.tailBlock.line);
+    const old = this.tail;
+    this.tail = blocks.map((block, i) => {
+      const source = lines.slice(block.line, blocks[i + 1]?.line).join('\n').trimEnd();
+      return {block, text: source, node: this.place(block, source, old[i])};
+    });
+    for (const {node} of old.slice(blocks.length)) node.remove();
+    this.settle(lines.length);
   }
 
-  replaceTail(block) {
-    const next = renderBlock(block);
-    if (this.tail === null) {
-      this.element.append(next);
-    } else if (block.type === 'code' && this.tailBlock.type === 'code') {
+  // The element that shows the block: the old one where that can stay.
+  place(block, text, old) {
+    if (old === undefined) {
+      const node = renderBlock(block);
+      this.element.append(node);
+      return node;
+    }
+    if (old.text === text && old.block.type === block.type) return old.node;
+    const node = renderBlock(block);
+    if (block.type === 'code' && old.block.type === 'code') {
       // The same box, so that its scroll position stays.
-      this.tail.querySelector('code').replaceChildren(...next.querySelector('code').childNodes);
-      this.tail.querySelector('.code-language').textContent =
-          next.querySelector('.code-language').textContent;
-      return;
-    } else {
-      this.tail.replaceWith(next);
+      for (const part of ['code', '.code-language']) {
+        old.node.querySelector(part).replaceChildren(...node.querySelector(part).childNodes);
+      }
+      return old.node;
     }
-    this.tail = next;
+    old.node.replaceWith(node);
+    return node;
   }
 
-  // Where a line of the tail begins in the whole text.
-  offsetOf(line) {
-    let offset = this.tailStart;
-    for (let i = 0; i < line; ++i) offset = this.shown.indexOf('\n', offset) + 1;
-    return offset;
-  }
-
-  clear() {
-    this.element.replaceChildren();
-    this.shown = '';
-    this.tailStart = 0;
-    this.tail = null;
-    this.tailBlock = null;
-    this.tailText = '';
+  // What stands before the last block whose beginning is certain does not change any more.
+  settle(numLines) {
+    const certain = this.tail.findLastIndex(({block}) => block.line + kUndecidedLines <= numLines);
+    if (certain <= 0) return;
+    for (let line = this.tail[certain].block.line; line > 0; --line) {
+      this.tailStart = this.shown.indexOf('\n', this.tailStart) + 1;
+    }
+    this.tail = this.tail.slice(certain);
   }
 }

@@ -17,7 +17,8 @@ export function bindShortcuts(actions) {
     const plain = !event.ctrlKey && !event.metaKey && !event.altKey && !writes(event.target);
     let action;
     if (event.key === 'Escape') action = actions.escape;
-    if (command) action = {KeyO: actions.newChat, KeyS: actions.toggleSidebar, Enter: actions.regenerate}[event.code];
+    if (command) action = {KeyO: actions.newChat, KeyS: actions.toggleSidebar}[event.code];
+    if (command && event.key === 'Enter') action = actions.regenerate;
     if (plain) action ??= {'/': actions.focusMessage, '?': () => help.showModal()}[event.key];
     if (action === undefined) return;
     event.preventDefault();

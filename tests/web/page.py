@@ -10,7 +10,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 ANSWERS = ".message.assistant"
 
 
@@ -64,7 +64,8 @@ class Page:
 
     def prefer(self, scheme):
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-            "features": [{"name": "prefers-color-scheme", "value": scheme}]})
+            "features": [{"name": "prefers-color-scheme", "value": scheme},
+                         {"name": "prefers-reduced-motion", "value": "reduce"}]})
 
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
