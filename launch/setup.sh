@@ -44,7 +44,9 @@ ci_packages=(
   "clang-format:code layout"
   "clang-tidy:static analysis"
   "clang:the fuzzers"
-  "python3-venv:the environment of the reference implementation"
+  "python3-venv:the environments of the reference implementation and of the browser's tests"
+  "chromium:the chat page's tests"
+  "chromium-driver:lets tests use the browser"
 )
 
 packages=("${build_packages[@]}" "${fetch_packages[@]}")
