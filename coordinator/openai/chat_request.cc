@@ -143,7 +143,7 @@ StatusOr<ChatCall> ReadChat(const Json& body, const ParseContext& context) {
   DropFormatOfCalls(&call);
   if (call.logprobs) call.sampling.set_logprobs(call.top_logprobs.value_or(0));
   if (call.max_completion_tokens) call.sampling.set_max_tokens(*call.max_completion_tokens);
-  // vLLM's default: a message that is continued is not followed by the opening of another.
+  // A message that is continued is not followed by the opening of another. vLLM wants it said.
   if (call.request.continue_final_message() && !call.request.has_add_generation_prompt()) {
     call.request.set_add_generation_prompt(false);
   }

@@ -181,6 +181,9 @@ constexpr FieldRow<Call> kRows[] = {
     {"safety_identifier", Accept<Call>},
     {"prompt_cache_key", Accept<Call>},
     {"length_penalty", Accept<Call>},  // of beam search only
+    {"session_id", CheckString},
+    {"stream_interval", Accept<Call>},  // how vLLM cuts a stream; here a slow reader's pieces grow
+    {"truncation_side", Accept<Call>},  // of truncate_prompt_tokens only
 };
 
 }  // namespace

@@ -21,6 +21,12 @@ Status RefuseNotEmpty(const JsonField& field, Call*) {
   return field.Refuse("nothing, or an empty one: not supported");
 }
 
+// vLLM's -1: as if absent.
+Status ReadThinkingBudget(const JsonField& field, Call*) {
+  PHALANX_ASSIGN_OR_RETURN(const int32_t value, field.Int32());
+  return value == -1 ? OkStatus() : field.Refuse("-1: not supported otherwise");
+}
+
 Status ReadModalities(const JsonField& field, Call*) {
   if (field.json() == Json::array({"text"})) return OkStatus();
   return field.Refuse("[\"text\"]");
@@ -34,6 +40,10 @@ constexpr FieldRow<Call> kRows[] = {
     {"prompt_embeds", RefuseAny},
     {"return_tokens_as_token_ids", RefuseTrue},
     {"spaces_between_special_tokens", RefuseFalse},
+    {"logprob_token_ids", RefuseNotEmpty},
+    {"repetition_detection", RefuseAny},
+    {"thinking_token_budget", ReadThinkingBudget},
+    {"watermarking", RefuseTrue},
     // Chat.
     {"functions", RefuseNotEmpty},
     {"function_call", RefuseAny},
@@ -43,6 +53,7 @@ constexpr FieldRow<Call> kRows[] = {
     {"documents", RefuseNotEmpty},
     {"chat_template", RefuseAny},  // only the operator's file, never a client's
     {"mm_processor_kwargs", RefuseNotEmpty},
+    {"return_prompt_text", RefuseTrue},
 };
 
 }  // namespace

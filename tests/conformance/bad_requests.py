@@ -141,6 +141,12 @@ JSON_ONLY = [
     Row("logits_processors", (["x"], "x")),
     Row("truncate_prompt_tokens", (5,)),
     Row("prompt_embeds", ("x",)),
+    Row("logprob_token_ids", ([5], 5)),
+    Row("repetition_detection", ({"max_pattern_size": 3, "min_count": 2},)),
+    Row("thinking_token_budget", (0, 100, "x")),
+    Row("watermarking", (True, "x")),
+    Row("session_id", NO_STRINGS),
+    Row("return_prompt_text", (True,), (CHAT,)),
     # Chats.
     Row("messages", (None, 5, "x", {}), (CHAT,)),
     Row("messages", ([5], ["x"], [None]), (CHAT,), param="messages[0]"),

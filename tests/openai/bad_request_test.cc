@@ -198,6 +198,12 @@ const Row kBoth[] = {
     {R"("truncate_prompt_tokens":5)", "truncate_prompt_tokens"},
     {R"("prompt_embeds":"x")", "prompt_embeds"},
     {R"("return_tokens_as_token_ids":true)", "return_tokens_as_token_ids"},
+    {R"("logprob_token_ids":[5])", "logprob_token_ids"},
+    {R"("repetition_detection":{"max_pattern_size":3})", "repetition_detection"},
+    {R"("thinking_token_budget":100)", "thinking_token_budget"},
+    {R"("thinking_token_budget":"x")", "thinking_token_budget"},
+    {R"("watermarking":true)", "watermarking"},
+    {R"("session_id":5)", "session_id"},
 };
 
 TEST_F(BadRequestApiTest, FieldsOfBoth) {
@@ -224,6 +230,7 @@ TEST_F(BadRequestApiTest, FieldsOfChat) {
       {R"("include_reasoning":"no")", "include_reasoning"},
       {R"("chat_template":"{{ x }}")", "chat_template"},
       {R"("documents":[{"text":"x"}])", "documents"},
+      {R"("return_prompt_text":true)", "return_prompt_text"},
       {R"("echo":true)", "echo"},
       {R"("add_special_tokens":true)", "add_special_tokens"},
       {R"("functions":[{"name":"f"}])", "functions"},
