@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "coordinator/openai/errors.h"
 #include "coordinator/openai/json_writer.h"
@@ -105,16 +106,17 @@ TEST(ErrorsTest, StatusCodesAndRetries) {
     int status;
     const char* type;
     const char* header;
+    const char* value;
   } kRows[] = {
-      {StatusCode::kInvalidArgument, 400, "BadRequestError", ""},
-      {StatusCode::kFailedPrecondition, 400, "BadRequestError", ""},
-      {StatusCode::kUnauthenticated, 401, "AuthenticationError", ""},
-      {StatusCode::kNotFound, 404, "NotFoundError", ""},
-      {StatusCode::kResourceExhausted, 429, "RateLimitError", "Retry-After"},
-      {StatusCode::kInternal, 500, "InternalServerError", "X-Should-Retry"},
-      {StatusCode::kUnimplemented, 501, "NotImplementedError", "X-Should-Retry"},
-      {StatusCode::kUnavailable, 503, "ServiceUnavailableError", "Retry-After"},
-      {StatusCode::kDeadlineExceeded, 504, "TimeoutError", "X-Should-Retry"},
+      {StatusCode::kInvalidArgument, 400, "BadRequestError", "", ""},
+      {StatusCode::kFailedPrecondition, 400, "BadRequestError", "", ""},
+      {StatusCode::kUnauthenticated, 401, "AuthenticationError", "WWW-Authenticate", "Bearer"},
+      {StatusCode::kNotFound, 404, "NotFoundError", "", ""},
+      {StatusCode::kResourceExhausted, 429, "RateLimitError", "Retry-After", "3"},
+      {StatusCode::kInternal, 500, "InternalServerError", "X-Should-Retry", "false"},
+      {StatusCode::kUnimplemented, 501, "NotImplementedError", "X-Should-Retry", "false"},
+      {StatusCode::kUnavailable, 503, "ServiceUnavailableError", "Retry-After", "3"},
+      {StatusCode::kDeadlineExceeded, 504, "TimeoutError", "X-Should-Retry", "false"},
   };
   for (const auto& row : kRows) {
     const http::Response response =
@@ -128,7 +130,7 @@ TEST(ErrorsTest, StatusCodesAndRetries) {
     ASSERT_EQ(response.headers.size(), *row.header == '\0' ? 0U : 1U);
     if (*row.header != '\0') {
       EXPECT_EQ(response.headers[0].name, row.header);
-      EXPECT_EQ(response.headers[0].value, *row.header == 'R' ? "3" : "false");
+      EXPECT_EQ(response.headers[0].value, row.value);
     }
   }
 }
@@ -149,15 +151,18 @@ TEST(ErrorsTest, FieldsAreNamedAsTheClientDid) {
 }
 
 TEST(RoutesTest, OneTable) {
+  const std::set<std::string_view> kOpen = {"/health",  "/livez", "/readyz",
+                                            "/version", "/",      "/web/"};
   EXPECT_EQ(FindRoute("/v1/models")->endpoint, Endpoint::kModels);
   EXPECT_EQ(FindRoute("/v1/models/a/b")->endpoint, Endpoint::kModel);
-  for (const char* path : {"", "/", "/v1/models/", "/v1/chat/completions/", "/V1/models", "/v1",
-                           "/metrics/x", "//health"}) {
+  EXPECT_EQ(FindRoute("/web/app.js")->endpoint, Endpoint::kPage);
+  for (const char* path :
+       {"", "/web", "/web/", "/index.html", "/v1/models/", "/v1/chat/completions/", "/V1/models",
+        "/v1", "/metrics/x", "//health"}) {
     EXPECT_EQ(FindRoute(path), nullptr) << path;
   }
   for (const Route& route : Routes()) {
-    const bool open = route.path == "/health" || route.path == "/livez" ||
-                      route.path == "/readyz" || route.path == "/version";
+    const bool open = kOpen.contains(route.path);
     EXPECT_EQ(route.access == Access::kOpen, open) << route.path;
     EXPECT_EQ(Serves(route, "HEAD"), route.method == Method::kGet);
     EXPECT_FALSE(Serves(route, "DELETE"));
