@@ -2,7 +2,7 @@
 //
 // A block has a `type` and the index `line` at which it begins:
 //   heading {level, text}   paragraph {text}   code {info, text, closed}   rule {}
-//   quote {blocks}          list {ordered, start, loose, items: [{checked, blocks}]}
+//   quote {blocks}          list {ordered, start, loose, items: [{checked, blocks, text}]}
 //   table {align, head, rows}
 // Deeper than kMaxDepth containers inside each other everything is a paragraph.
 
@@ -162,10 +162,11 @@ function readItem(lines, i, marker, depth) {
   inner.length = end - i;
   const box = /^\[([ xX])\](?=[ \t])/.exec(inner[0]);
   if (box !== null) inner[0] = inner[0].slice(4);
+  const text = inner.join('\n');
   const blocks = parseBlocks(inner, depth + 1);
   // A blank line between two of its own blocks spreads the list.
   const loose = blocks.some((block, n) => n > 0 && isBlank(inner[block.line - 1]));
-  return [{checked: box === null ? null : box[1] !== ' ', blocks, loose}, end];
+  return [{checked: box === null ? null : box[1] !== ' ', blocks, text, loose}, end];
 }
 
 function readList(lines, i, first, depth) {

@@ -1,7 +1,5 @@
 // Colours for code: comments, strings, numbers, keywords and called names. One small scanner for all
 // languages; what it does not know stays plain.
-import {h} from './dom.js';
-
 const kMaxLength = 40000;
 
 const words = (text) => new Set(text.split(' '));
@@ -80,20 +78,20 @@ function classOf(groups, family, code, end) {
   return code[end] === '(' ? 'hl-call' : null;
 }
 
-// Nodes that together have exactly the text `code`.
+// [{name, text}] that together have exactly the text `code`; `name` is a class, or null for plain text.
 export function highlight(code, language) {
   const family = kFamilies.find(({names}) => names.has(language.toLowerCase()));
-  if (family === undefined || code.length > kMaxLength) return [document.createTextNode(code)];
-  const nodes = [];
+  if (family === undefined || code.length > kMaxLength) return [{name: null, text: code}];
+  const parts = [];
   let plain = 0;
   for (const match of code.matchAll(scannerOf(family))) {
     const end = match.index + match[0].length;
     const name = classOf(match.groups, family, code, end);
     if (name === null) continue;
-    if (match.index > plain) nodes.push(document.createTextNode(code.slice(plain, match.index)));
-    nodes.push(h('span', {class: name}, match[0]));
+    if (match.index > plain) parts.push({name: null, text: code.slice(plain, match.index)});
+    parts.push({name, text: match[0]});
     plain = end;
   }
-  if (plain < code.length) nodes.push(document.createTextNode(code.slice(plain)));
-  return nodes;
+  if (plain < code.length) parts.push({name: null, text: code.slice(plain)});
+  return parts;
 }

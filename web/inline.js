@@ -257,9 +257,10 @@ class Scanner {
     const open = this.brackets.pop();
     const target = open === undefined ? null : matchAt(kDestination, this.text, this.at + 1);
     const address = target?.[1] ?? target?.[2] ?? '';
-    const inner = safeUrl(address) === null ? [] : this.items.splice(open + 1);
+    const safe = address !== '' && safeUrl(address) !== null;
+    const inner = safe ? this.items.splice(open + 1) : [];
     const depth = depthOf(inner) + 1;
-    if (safeUrl(address) === null || depth > kMaxDepth) {
+    if (!safe || depth > kMaxDepth) {
       this.items.push(...inner);
       this.addText(']');
       ++this.at;

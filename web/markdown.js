@@ -1,21 +1,31 @@
 // Shows Markdown that is still growing. Blocks that are complete keep their elements; only the last
 // ones, which more text may change, are made anew.
 import {parseBlocks} from './blocks.js';
+import {CodeView} from './code_view.js';
 import {h, iconButton} from './dom.js';
-import {highlight} from './highlight.js';
 import {renderInline} from './inline.js';
 
 const kMaxLanguage = 24;
 
+const languageOf = (block) => block.info.split(/\s/)[0].slice(0, kMaxLanguage);
+
+function updateCode(node, block) {
+  const language = languageOf(block);
+  node.querySelector('.code-language').textContent = language || 'text';
+  node.querySelector('pre').setAttribute('aria-label', language ? `Code, ${language}` : 'Code');
+  node.codeView.update(block.text.join('\n'), language);
+}
+
 function renderCode(block) {
-  const language = block.info.split(/\s/)[0].slice(0, kMaxLanguage);
-  const text = block.text.join('\n');
-  const code = h('code', {}, ...highlight(text, language));
-  return h('figure', {class: 'code'},
-           h('figcaption', {},
-             h('span', {class: 'code-language'}, language || 'text'),
-             iconButton('copy', 'Copy code', null, {'data-action': 'copy-code'})),
-           h('pre', {tabindex: '0', 'aria-label': language ? `Code, ${language}` : 'Code'}, code));
+  const code = h('code');
+  const node = h('figure', {class: 'code'},
+                 h('figcaption', {},
+                   h('span', {class: 'code-language'}),
+                   iconButton('copy', 'Copy code', null, {'data-action': 'copy-code'})),
+                 h('pre', {tabindex: '0'}, code));
+  node.codeView = new CodeView(code);
+  updateCode(node, block);
+  return node;
 }
 
 function renderItem(item, list) {
@@ -29,6 +39,18 @@ function renderItem(item, list) {
                           'aria-label': item.checked ? 'done' : 'not done'});
   return h('li', {class: 'task'}, box, ...children);
 }
+
+// `node` shows `old`, a list of the same kind.
+function updateList(node, block, old) {
+  block.items.forEach((item, i) => {
+    if (item.text === old.items[i]?.text) return;
+    const next = renderItem(item, block);
+    i < old.items.length ? node.children[i].replaceWith(next) : node.append(next);
+  });
+  while (node.children.length > block.items.length) node.lastChild.remove();
+}
+
+const isSameKind = (a, b) => a.type === b.type && a.ordered === b.ordered && a.start === b.start && a.loose === b.loose;
 
 function renderTable(block) {
   const cell = (tag, text, column) => {
@@ -105,14 +127,16 @@ export class MarkdownView {
       return node;
     }
     if (old.text === text && old.block.type === block.type) return old.node;
-    const node = renderBlock(block);
+    // The same box, so that its scroll position stays.
     if (block.type === 'code' && old.block.type === 'code') {
-      // The same box, so that its scroll position stays.
-      for (const part of ['code', '.code-language']) {
-        old.node.querySelector(part).replaceChildren(...node.querySelector(part).childNodes);
-      }
+      updateCode(old.node, block);
       return old.node;
     }
+    if (block.type === 'list' && isSameKind(block, old.block)) {
+      updateList(old.node, block, old.block);
+      return old.node;
+    }
+    const node = renderBlock(block);
     old.node.replaceWith(node);
     return node;
   }

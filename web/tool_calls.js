@@ -1,6 +1,6 @@
 // The calls of tools in an answer, each with a field for what the tool said.
+import {CodeView} from './code_view.js';
 import {h, icon} from './dom.js';
-import {highlight} from './highlight.js';
 
 function pretty(text) {
   try {
@@ -26,6 +26,8 @@ export class ToolCallsView {
   }
 
   card(call, streaming) {
+    const code = h('code');
+    new CodeView(code).update(pretty(call.arguments), 'json');
     const field = h('input', {type: 'text', 'aria-label': `Result of ${call.name}`, placeholder: 'What did it return?'});
     const send = (event) => {
       event.preventDefault();
@@ -33,7 +35,7 @@ export class ToolCallsView {
     };
     return h('section', {class: 'tool-call', 'aria-label': `Call of ${call.name}`},
              h('h3', {}, icon('tool'), h('span', {}, 'Calls '), h('code', {}, call.name)),
-             h('pre', {tabindex: '0'}, h('code', {}, ...highlight(pretty(call.arguments), 'json'))),
+             h('pre', {tabindex: '0'}, code),
              streaming ? null : h('form', {class: 'tool-result', onsubmit: send}, field,
                                   h('button', {type: 'submit', class: 'button'}, 'Send result')));
   }
