@@ -248,8 +248,8 @@ DEFAULTS = {
     "best_of": 1, "min_tokens": 0, "stop": [], "stop_token_ids": [], "ignore_eos": False,
     "include_stop_str_in_output": False, "skip_special_tokens": True, "stream": False, "return_token_ids": False,
     "priority": 0, "request_id": "", "user": "u", "model": "demo", "response_format": {"type": "text"},
-    "logprob_token_ids": [], "thinking_token_budget": -1, "watermarking": False, "session_id": "s", "stream_interval": 4,
-    "truncation_side": "left", "some_unknown_field": {"a": [1]},
+    "logprob_token_ids": [], "thinking_token_budget": -1, "watermarking": False, "session_id": "s",
+    "stream_interval": 4, "truncation_side": "left", "some_unknown_field": {"a": [1]},
 }
 CHAT_DEFAULTS = {
     "logprobs": False, "top_logprobs": 0, "add_generation_prompt": True, "continue_final_message": False,

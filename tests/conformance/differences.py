@@ -14,7 +14,7 @@ VALUE = "value"
 MAPS = ("top_logprobs[]", "prompt_logprobs[]")
 
 # Log-probabilities of one model in 32 bits, summed in another order, over several layers.
-LOGPROB_TOLERANCE = 2e-3
+LOGPROB_TOLERANCE = 2e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,13 +49,14 @@ def is_map(value: dict, path: str) -> bool:
 
 def in_object(ours: dict, theirs: dict, path: str, compare) -> list[Difference]:
     found = []
+    names_data = is_map(ours, path)
     for key in [*ours, *(key for key in theirs if key not in ours)]:
-        inner = f"{path}{{}}" if is_map(ours, path) else f"{path}.{key}" if path else key
+        inner = f"{path}{{}}" if names_data else f"{path}.{key}" if path else key
         if key not in theirs:
-            found.append(Difference(inner, OURS_ALONE, ours[key], None))
+            found.append(Difference(inner, OURS_ALONE, {key: ours[key]} if names_data else ours[key], None))
         elif key not in ours:
             kind = THEIRS_IS_NULL if theirs[key] is None else THEIRS_ALONE
-            found.append(Difference(inner, kind, None, theirs[key]))
+            found.append(Difference(inner, kind, None, {key: theirs[key]} if names_data else theirs[key]))
         else:
             found += compare(ours[key], theirs[key], inner)
     return found

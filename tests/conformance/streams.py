@@ -1,4 +1,4 @@
-"""What a stream's chunks amount to, for the dialects of several servers: the whole, the order and the keys of chunks."""
+"""What a stream's chunks amount to, in any server's dialect: the whole, the order and the keys of chunks."""
 
 def extend(whole: dict, part: dict) -> None:
     """Of log-probabilities: lists are continued."""
@@ -85,9 +85,9 @@ def merged(values: list[dict]) -> dict:
 
 
 def keys(chunks: list[dict]) -> dict[str, dict]:
-    """Everything that chunks say by kind of chunk, for comparing shapes."""
+    """All that chunks say by kind of chunk, for comparing shapes. A completion's last chunk is one like others."""
     by_kind: dict[str, list[dict]] = {}
     for chunk in chunks:
-        ends = any(piece.get("finish_reason") for piece in chunk["choices"])
+        ends = any("delta" in piece and piece.get("finish_reason") for piece in chunk["choices"])
         by_kind.setdefault("usage" if not chunk["choices"] else "finish" if ends else "token", []).append(chunk)
     return {kind: merged(chunks) for kind, chunks in by_kind.items()}

@@ -116,7 +116,7 @@ class LangChain(unittest.TestCase):
         self.assertEqual(silent.tool_calls, [])
 
     def test_streamed_tool_calls(self):
-        """The name comes once and first; the arguments' pieces are one call's, in order, and say what the whole says."""
+        """The name comes once and first; the pieces of the arguments are one call's, and say what the whole says."""
         for choice in ("auto", "required", "get_weather"):
             with self.subTest(choice):
                 model = self.model(stream_usage=True).bind_tools([cases.WEATHER_TOOL], tool_choice=choice)

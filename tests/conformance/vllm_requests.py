@@ -7,7 +7,8 @@ import bad_requests
 import cases
 
 CHAT, TEXT = cases.CHAT, cases.TEXT
-TALK = [{"role": "system", "content": "Be brief."}, *cases.user("Hi. 🙂"), {"role": "assistant", "content": "Hello, my"}]
+TALK = [{"role": "system", "content": "Be brief."}, *cases.user("Hi. 🙂"),
+        {"role": "assistant", "content": "Hello, my"}]
 TIME_TOOL = cases.demo_tools.SCHEMAS["get_time"]
 GREEDY = {"temperature": 0, "max_tokens": 8}
 
@@ -88,7 +89,8 @@ SMALL = [
         {"tools": [cases.WEATHER_TOOL]}, {"return_token_strs": True}))),
     *(Ask(f"detokenize {i}", "/detokenize", {"tokens": tokens}) for i, tokens in enumerate((
         [100, 200, 300], [], [cases.END_OF_TURN, 5]))),
-    *(Ask(f"another model at {path}", path, {**fields, "model": "gpt-4"}) for path, fields in bad_requests.GOOD.items()),
+    *(Ask(f"another model at {path}", path, {**fields, "model": "gpt-4"})
+      for path, fields in bad_requests.GOOD.items()),
     *(Ask(f"a body that is {what} at {path}", path, body) for path in (CHAT, TEXT)
       for what, body in (("no JSON", b"{"), ("empty", b""), ("a list", b"[]"), ("an empty object", b"{}"),
                          ("no UTF-8", b'{"prompt": "\xff"}'))),
@@ -109,7 +111,8 @@ def own_bad() -> list[Bad]:
         {**tools, "tool_choice": {"type": "function", "function": {}}}, {"tool_choice": "required"},
         {"tools": [], "tool_choice": "auto"},
         {"structured_outputs": {"regex": "a", "choice": ["b"]}}, {"structured_outputs": {}},
-        {"response_format": {"type": "structural_tag"}}, {"response_format": {"type": "json_schema", "json_schema": {}}},
+        {"response_format": {"type": "structural_tag"}},
+        {"response_format": {"type": "json_schema", "json_schema": {}}},
     ]
     texts = [
         {"structured_outputs": {"regex": "("}}, {"structured_outputs": {"grammar": "root ::= missing"}},
