@@ -208,6 +208,9 @@ CASES = [
          tool_choice=named(demo_tools.SCHEMAS["get_time"])),
     chat("a call that is cut short", lambda a: first(a)["message"]["tool_calls"] == [] and reason(a) == "length",
          messages=WEATHER, tools=[WEATHER_TOOL], tool_choice="required", max_tokens=8),
+    chat("a call whose arguments are cut short", messages=WEATHER, tools=[WEATHER_TOOL], tool_choice="required",
+         check=lambda a: first(a)["message"]["tool_calls"][0]["function"]["arguments"] == '{"city": "' and
+         reason(a) == "length", max_tokens=16),
     chat("calls of several choices", lambda a: all(c["message"]["tool_calls"] for c in a["choices"]), messages=WEATHER,
          tools=[WEATHER_TOOL], tool_choice="required", parallel_tool_calls=False, n=3, max_tokens=400, logprobs=True,
          return_token_ids=True, **HOT),
