@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -82,20 +83,21 @@ TEST(Timeouts, CutReadersThatStopWithoutHurtingOthers) {
 }
 
 TEST(Timeouts, DoNotCutReadersThatAreSlow) {
-  TestServer server({.timeouts = {.stalled_write = milliseconds(300)}});
+  constexpr size_t kBytes = 60'000'000;  // more than the first loop can read
+  TestServer server({.timeouts = {.stalled_write = milliseconds(500)}});
   RawClient slow = server.Connect();
   slow.SetReceiveBuffer(64 << 10);
-  slow.Write(Get("/bytes?3000000"));
+  slow.Write(Get(fmt::format("/bytes?{}", kBytes)));
   size_t total = 0;
   // Far longer than the timeout in all, never longer without a byte.
   const auto begin = std::chrono::steady_clock::now();
-  while (std::chrono::steady_clock::now() - begin < milliseconds(900)) {
-    const std::string bytes = slow.ReadSome(10'000);  // so that there is more after this loop
+  while (std::chrono::steady_clock::now() - begin < milliseconds(1500)) {
+    const std::string bytes = slow.ReadSome(100'000);
     ASSERT_FALSE(bytes.empty());
     total += bytes.size();
     std::this_thread::sleep_for(milliseconds(5));
   }
-  while (total < 3'000'000) {
+  while (total < kBytes) {
     const std::string bytes = slow.ReadSome(100'000);
     ASSERT_FALSE(bytes.empty());
     total += bytes.size();
