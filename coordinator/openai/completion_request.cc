@@ -73,9 +73,9 @@ StatusOr<CompletionCall> ReadCompletion(const Json& body, const ParseContext& co
   const auto most = static_cast<size_t>(context.limits.max_waiting);
   const auto n = static_cast<size_t>(std::max(call.sampling.n(), 1));
   if (call.requests.size() > 1 && call.requests.size() > most / n) {
-    return InvalidField("prompt", fmt::format("{} prompts", call.requests.size()),
-                        fmt::format("at most {} with n = {}, since {} sequences may wait",
-                                    most / n, n, most));
+    return InvalidField(
+        "prompt", fmt::format("{} prompts", call.requests.size()),
+        fmt::format("at most {} with n = {}, since {} sequences may wait", most / n, n, most));
   }
   if (call.sampling.echo() && call.sampling.has_logprobs() &&
       !call.sampling.has_prompt_logprobs()) {
