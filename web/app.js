@@ -3,6 +3,7 @@ import {models, version} from './api.js';
 import {Composer} from './composer.js';
 import {
   addAnswer, addNode, AnswerState, isEmptyAnswer, newConversation, settleAnswers, showVersion, shownPath,
+  toolResultsOf,
 } from './conversation.js';
 import {byId} from './dom.js';
 import {Generation} from './generation.js';
@@ -32,7 +33,7 @@ class App {
 
     this.dialog = new SettingsDialog(this.settings, {onKey: () => this.loadModels()});
     this.thread = new ThreadView({
-      edit: (node, text) => this.ask(text, node.parent),
+      edit: (node, text) => this.ask(text, node.parent, node),
       regenerate: (node) => this.regenerate(node),
       continueAnswer: (node) => this.generate(this.conversation, node),
       showVersion: (node, index) => this.showVersion(node, index),
@@ -200,11 +201,12 @@ class App {
     return true;
   }
 
-  ask(text, parent) {
+  // The last argument: of which message it is another version.
+  ask(text, parent, {role = 'user', toolCallId} = {}) {
     if (this.running.has(this.conversation?.id)) this.stop();
     const fresh = this.conversation === null;
     this.conversation ??= newConversation();
-    const question = addNode(this.conversation, parent, {role: 'user', content: text.trim()});
+    const question = addNode(this.conversation, parent, {role, content: text.trim(), toolCallId});
     this.answerTo(question);
     if (fresh) history.pushState(null, '', `#${this.conversation.id}`);
   }
@@ -228,8 +230,12 @@ class App {
   }
 
   sendToolResult(node, call, text) {
-    const result = addNode(this.conversation, node.id, {role: 'tool', content: text, toolCallId: call.id});
-    this.answerTo(result);
+    const parent = toolResultsOf(this.conversation, node).at(-1) ?? node;
+    const result = addNode(this.conversation, parent.id, {role: 'tool', content: text, toolCallId: call.id});
+    const results = toolResultsOf(this.conversation, node);
+    if (results.length === node.toolCalls.length) return this.answerTo(result);
+    this.saveNow(this.conversation);
+    this.show();
   }
 
   generate(conversation, node) {

@@ -79,6 +79,15 @@ export function pathTo(conversation, node) {
   return path;
 }
 
+// The results that stand below an answer's calls of tools, as they are shown.
+export function toolResultsOf(conversation, node) {
+  const results = [];
+  for (let id = node.selected; id !== null && conversation.nodes[id].role === 'tool'; id = results.at(-1).selected) {
+    results.push(conversation.nodes[id]);
+  }
+  return results;
+}
+
 export const isEmptyAnswer = (node) =>
     node.role === 'assistant' && node.content === '' && node.toolCalls.length === 0;
 

@@ -1,6 +1,6 @@
 // One message of the thread. `actions` is what its buttons do, see thread_view.js.
 import {copyFrom} from './clipboard.js';
-import {AnswerState, isEmptyAnswer, versionsOf} from './conversation.js';
+import {AnswerState, isEmptyAnswer, toolResultsOf, versionsOf} from './conversation.js';
 import {h, icon, iconButton} from './dom.js';
 import {MarkdownView} from './markdown.js';
 import {problemBox} from './problem_box.js';
@@ -138,10 +138,18 @@ export class AnswerView {
     this.updateReasoning(empty);
     this.markdown.update(node.content);
     this.tokens?.update(node.tokens);
-    this.tools.update(node.toolCalls, this.streaming);
+    this.updateTools();
     this.waiting.hidden = !(this.streaming && empty && node.reasoning === '');
     if (this.drawnState !== node.state || this.streaming) this.updateFooter();
     this.drawnState = node.state;
+  }
+
+  updateTools() {
+    const {conversation, node} = this;
+    const known = new Set(toolResultsOf(conversation, node).map(({toolCallId}) => toolCallId));
+    const answered = node.selected !== null && known.size === 0;
+    const open = this.streaming || answered ? [] : node.toolCalls.filter(({id}) => !known.has(id));
+    this.tools.update(node.toolCalls, open);
   }
 
   updateReasoning(empty) {

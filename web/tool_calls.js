@@ -18,14 +18,15 @@ export class ToolCallsView {
     this.shown = '';
   }
 
-  update(calls, streaming) {
-    const key = JSON.stringify([calls, streaming]);
+  // `open`: those of the calls whose result can be entered.
+  update(calls, open) {
+    const key = JSON.stringify([calls, open]);
     if (key === this.shown) return;
     this.shown = key;
-    this.element.replaceChildren(...calls.map((call) => this.card(call, streaming)));
+    this.element.replaceChildren(...calls.map((call) => this.card(call, open.includes(call))));
   }
 
-  card(call, streaming) {
+  card(call, open) {
     const code = h('code');
     new CodeView(code).update(pretty(call.arguments), 'json');
     const field = h('input', {type: 'text', 'aria-label': `Result of ${call.name}`, placeholder: 'What did it return?'});
@@ -36,7 +37,7 @@ export class ToolCallsView {
     return h('section', {class: 'tool-call', 'aria-label': `Call of ${call.name}`},
              h('h3', {}, icon('tool'), h('span', {}, 'Calls '), h('code', {}, call.name)),
              h('pre', {tabindex: '0'}, code),
-             streaming ? null : h('form', {class: 'tool-result', onsubmit: send}, field,
-                                  h('button', {type: 'submit', class: 'button'}, 'Send result')));
+             open ? h('form', {class: 'tool-result', onsubmit: send}, field,
+                      h('button', {type: 'submit', class: 'button'}, 'Send result')) : null);
   }
 }

@@ -11,7 +11,7 @@ from page import ANSWERS, Page
 from selenium.webdriver.common.keys import Keys
 from service import Service
 
-from front import Front, Scripted, text_stream
+from front import Front, Scripted, chunk, text_stream
 
 CAPITAL = "What is the capital of France?"
 WEATHER_TOOL = [{"type": "function", "function": {
@@ -201,6 +201,31 @@ class Chat(unittest.TestCase):
         self.assertEqual(messages[1]["tool_calls"][0]["id"], messages[2]["tool_call_id"])
         self.assertEqual(messages[2]["content"], '{"temperature": 18}')
         self.assertEqual(page.text(".message.tool .bubble"), '{"temperature": 18}')
+
+    def test_several_calls_at_once(self):
+        page = self.page
+        self.open_through_front()
+        calls = [{"index": i, "id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": "{}"}}
+                 for i, name in enumerate(("first", "second"))]
+        self.front.script.append(Scripted(pieces=[chunk({"tool_calls": calls[:1]}), chunk({"tool_calls": calls[1:]}),
+                                                  chunk({}, "tool_calls"), "data: [DONE]\n\n"]))
+        page.send("x")
+        page.wait(lambda: len(page.all(".tool-result")) == 2, "no two calls")
+        page.one(page.labelled("Result of second")).send_keys("two", Keys.ENTER)
+        page.wait(lambda: len(page.all(".tool-result")) == 1)
+        self.front.script.append(Scripted(pieces=text_stream(["Both."])))
+        page.one(page.labelled("Result of first")).send_keys("one", Keys.ENTER)
+        page.wait_text(f"{ANSWERS} .content", "Both.")
+        page.wait_answer()
+        messages = self.front.requests[-1]["messages"][2:]
+        self.assertEqual([(message["tool_call_id"], message["content"]) for message in messages],
+                         [("call_1", "two"), ("call_0", "one")])
+        self.front.script.append(Scripted(pieces=text_stream(["Edited."])))
+        page.click(page.labelled("Edit message"), -1)
+        page.one(".edit-text").send_keys("!", Keys.ENTER)
+        page.wait_text(f"{ANSWERS} .content", "Edited.")
+        self.assertEqual(self.front.requests[-1]["messages"][-1],
+                         {"role": "tool", "tool_call_id": "call_0", "content": "one!"})
 
     def test_two_conversations_at_once(self):
         page = self.page
