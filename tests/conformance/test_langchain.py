@@ -112,6 +112,8 @@ class LangChain(unittest.TestCase):
                 self.assertEqual([(call["name"], call["args"]) for call in answer.tool_calls],
                                  [("get_weather", {"city": "Paris"})])
                 self.assertEqual((answer.content, answer.invalid_tool_calls), ("", []))
+                unasked = self.model(max_tokens=400).bind_tools([cases.WEATHER_TOOL], tool_choice=choice).invoke(FRANCE)
+                self.assertEqual({call["name"] for call in unasked.tool_calls}, {"get_weather"})
         silent = self.model().bind_tools([cases.WEATHER_TOOL], tool_choice="none").invoke(WEATHER)
         self.assertEqual(silent.tool_calls, [])
 
