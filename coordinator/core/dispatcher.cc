@@ -95,6 +95,10 @@ Status Dispatcher::CheckAdmission(const ApiKeyPtr& key, int32_t num_choices, int
 Status Dispatcher::CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices) const {
   if (key == nullptr) return OkStatus();
   const int32_t limit = key->max_streams > 0 ? key->max_streams : options_.limits.max_key_streams;
+  if (num_choices > limit) {
+    return InvalidField("sampling.n", num_choices,
+                        fmt::format("at most {}, which this key may have at once", limit));
+  }
   const auto found = choices_of_key_.find(key->id);
   const int32_t has = found == choices_of_key_.end() ? 0 : found->second;
   if (num_choices <= limit - has) return OkStatus();

@@ -16,7 +16,7 @@ struct FirstTokenFacts {
 };
 
 struct EndFacts {
-  std::string_view outcome;  // "stop", "length", or the name of a status code
+  std::string_view outcome;  // "stop", "length", "tool_calls", or the name of a status code
   double since_arrival_s = 0;
   double decode_s = 0;            // from the first token to the last
   int32_t num_prompt_tokens = 0;  // 0: the request ended before its first token

@@ -56,7 +56,7 @@ RequestMetrics::RequestMetrics()
       decode_s_(RequestSeconds()),
       prompt_tokens_(TokenCounts()),
       generation_tokens_(TokenCounts()),
-      finished_({{"stop", 0}, {"length", 0}}) {
+      finished_({{"stop", 0}, {"length", 0}, {"tool_calls", 0}}) {
   for (const StatusCode code : {StatusCode::kCancelled, StatusCode::kDeadlineExceeded,
                                 StatusCode::kUnavailable, StatusCode::kInternal}) {
     finished_.emplace(Name(code), 0);
@@ -124,7 +124,8 @@ void RequestMetrics::AppendTo(Families* families) const {
          families);
   std::lock_guard lock(mu_);
   Append("phalanx_requests_finished_total",
-         "Admitted requests that have ended: stop, length, or the status that ended them.",
+         "Admitted requests that have ended: stop, length, tool_calls, or the status that "
+         "ended them.",
          "outcome", finished_, families);
   Append("phalanx_requests_refused_total",
          "Requests that no worker group was given, by the status of the answer.", "status",

@@ -41,13 +41,16 @@ std::string_view LabelOf(const prometheus::ClientMetric& metric, std::string_vie
   return {};
 }
 
-// vLLM tells stop, length and abort apart.
+// vLLM tells stop, length and abort apart; an answer that calls tools has stopped.
+std::string FinishedReason(const std::string& outcome) {
+  if (outcome == "length") return outcome;
+  return outcome == "stop" || outcome == "tool_calls" ? "stop" : "abort";
+}
+
 prometheus::MetricFamily Successes(const prometheus::MetricFamily& finished) {
   std::map<std::string, double> counts = {{"stop", 0}, {"length", 0}, {"abort", 0}};
   for (const prometheus::ClientMetric& metric : finished.metric) {
-    const std::string outcome(LabelOf(metric, "outcome"));
-    const bool is_known = outcome == "stop" || outcome == "length";
-    counts[is_known ? outcome : "abort"] += metric.counter.value;
+    counts[FinishedReason(std::string(LabelOf(metric, "outcome")))] += metric.counter.value;
   }
   auto family =
       MakeFamily("vllm:request_success_total", finished.help, prometheus::MetricType::Counter);

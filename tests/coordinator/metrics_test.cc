@@ -124,6 +124,7 @@ TEST(MetricsPageTest, GivesVllmsNamesOnRequest) {
   EXPECT_THAT(own.Render(Serving()), ::testing::Not(::testing::HasSubstr("vllm:")));
   const MetricsPage both("demo", MetricsNames::kOwnAndVllm);
   both.observer()->OnEnd({.outcome = "stop", .since_arrival_s = 1});
+  both.observer()->OnEnd({.outcome = "tool_calls", .since_arrival_s = 1});
   both.observer()->OnEnd({.outcome = "CANCELLED", .since_arrival_s = 1});
   both.observer()->OnEnd({.outcome = "UNAVAILABLE", .since_arrival_s = 1});
   const auto samples = Samples(both.Render(Serving()));
@@ -131,10 +132,10 @@ TEST(MetricsPageTest, GivesVllmsNamesOnRequest) {
   EXPECT_EQ(samples.at("vllm:num_requests_waiting"), 2);
   EXPECT_EQ(samples.at("vllm:prefix_cache_hits_total"), 250);
   EXPECT_EQ(samples.at("vllm:iteration_tokens_total_sum"), 700);
-  EXPECT_EQ(samples.at("vllm:request_success_total{finished_reason=\"stop\"}"), 1);
+  EXPECT_EQ(samples.at("vllm:request_success_total{finished_reason=\"stop\"}"), 2);
   EXPECT_EQ(samples.at("vllm:request_success_total{finished_reason=\"length\"}"), 0);
   EXPECT_EQ(samples.at("vllm:request_success_total{finished_reason=\"abort\"}"), 2);
-  EXPECT_EQ(samples.at("vllm:e2e_request_latency_seconds_count"), 3);
+  EXPECT_EQ(samples.at("vllm:e2e_request_latency_seconds_count"), 4);
   for (const char* name :
        {"time_to_first_token_seconds", "inter_token_latency_seconds", "request_queue_time_seconds",
         "request_prefill_time_seconds", "request_decode_time_seconds", "request_prompt_tokens",

@@ -86,10 +86,26 @@ class Keys(unittest.TestCase):
     def test_a_key_has_its_streams(self):
         body = {"prompt": "Hi", "max_tokens": 2, "n": 2}
         response, text = self.send("POST", "/v1/completions", self.bob, body)
+        self.assertEqual(response.status, 400, "no retry can cure it: " + text)
+        self.assertEqual(json.loads(text)["error"]["param"], "n")
+        self.assertEqual(self.send("POST", "/v1/completions", self.alice, body)[0].status, 200)
+
+        connection = http.client.HTTPConnection(self.service.http_address, timeout=60)
+        connection.request("POST", "/v1/completions",
+                           json.dumps({"prompt": "Hi", "max_tokens": 3000, "ignore_eos": True, "stream": True}),
+                           {"Content-Type": "application/json", "Authorization": f"Bearer {self.bob}"})
+        connection.getresponse()  # has begun
+        response, text = self.send("POST", "/v1/completions", self.bob, {"prompt": "Hi", "max_tokens": 2})
         self.assertEqual(response.status, 429, text)
         self.assertIn("allowed: 1 at once", text)
         self.assertIn("Retry-After", response.headers)
-        self.assertEqual(self.send("POST", "/v1/completions", self.alice, body)[0].status, 200)
+        connection.sock.close()
+        for _ in range(1000):
+            if self.send("POST", "/v1/completions", self.bob, {"prompt": "Hi", "max_tokens": 2})[0].status == 200:
+                break
+            time.sleep(0.01)
+        else:
+            self.fail("the key's place is not free after its client has left")
 
     def test_a_hangup_reads_the_file_again(self):
         coordinator = next(p for p in self.service.pids if command_of(p).startswith(str(BIN / "coordinator")))
