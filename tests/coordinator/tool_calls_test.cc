@@ -260,14 +260,16 @@ TEST_F(ToolCallsTest, ForcedCallsFollowTheThinking) {
   EXPECT_EQ(choice.tool_calls(0).arguments_json(), R"({"a": "Os)");
 
   // The tag in letters ends the thinking as well, but the grammar does not begin there: what
-  // follows is free, so only a complete call is one.
-  std::vector<int32_t> ids = Encode("Hm.</");
-  const std::vector<int32_t> rest = Encode("think>" + cut);
-  ids.insert(ids.end(), rest.begin(), rest.end());
-  choice = Ask(request, ids);
-  EXPECT_EQ(choice.reasoning_content(), "Hm.");
-  EXPECT_EQ(choice.text(), cut);
-  EXPECT_EQ(choice.tool_calls_size(), 0);
+  // follows is free, so only a complete call is one, also once the tag itself has come.
+  for (const std::string& content : {cut, "Hm.</think>" + cut}) {
+    std::vector<int32_t> ids = Encode("Hm.</");
+    const std::vector<int32_t> rest = Encode("think>" + content);
+    ids.insert(ids.end(), rest.begin(), rest.end());
+    choice = Ask(request, ids);
+    EXPECT_EQ(choice.reasoning_content(), "Hm.");
+    EXPECT_EQ(choice.text(), content);
+    EXPECT_EQ(choice.tool_calls_size(), 0);
+  }
 }
 
 TEST_F(ToolCallsTest, WhatLeavesNoTokenIsNamedAsTheClientNamesIt) {

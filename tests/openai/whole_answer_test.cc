@@ -348,6 +348,29 @@ TEST_F(WholeAnswerTest, AGrammarHoldsAfterTheThinking) {
       start(R"({"role":"assistant","content":"<think>Well.</think> It is"})").has_start_after());
 }
 
+TEST_F(WholeAnswerTest, AGrammarThatLeavesNoTokenIsNamedAsTheClientNamesIt) {
+  for (const auto& [fields, param] :
+       {std::pair(R"("guided_regex":"a")", "guided_regex"),
+        {R"("response_format":{"type":"json_object"})", "response_format"},
+        {R"("tool_choice":"required","tools":[{"type":"function","function":{"name":"f"}}])",
+         "tools"}}) {
+    const auto exchange =
+        api_.Post("/v1/chat/completions",
+                  R"({"messages":[{"role":"user","content":"w?"}],)" + std::string(fields) + "}");
+    internal::RequestOutput output;
+    output.set_request(api_.PopSubmit().request());
+    output.set_finish(internal::ENGINE_FINISH_ERROR);
+    output.set_error_code(static_cast<int32_t>(StatusCode::kInvalidArgument));
+    output.set_error("sampling.grammar: no token that fits");
+    output.set_error_field("sampling.grammar");
+    api_.Send(output);
+    ASSERT_EQ(exchange->WaitHead().status, 400);
+    const json error = json::parse(exchange->WaitBody())["error"];
+    EXPECT_EQ(error["param"], param);
+    EXPECT_EQ(error["message"], std::string(param) + ": no token that fits");
+  }
+}
+
 TEST_F(WholeAnswerTest, LargeAnswersAreWhole) {
   const auto exchange =
       api_.Post("/v1/completions", R"({"prompt":"a","max_tokens":250,"logprobs":20})");
