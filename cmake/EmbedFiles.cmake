@@ -1,16 +1,32 @@
-# Turns files into a C++ source, for -P:
+# Turns the files of the chat page into a C++ source, for -P:
 #
-#   cmake -DOUTPUT=web_data.cc -DROOT=DIR -DFILES=a.html;b.css -P EmbedFiles.cmake
+#   cmake -DROOT=web -DOUTPUT=web_data.cc -P EmbedFiles.cmake
 #
-# The source defines phalanx::web::Files() of coordinator/web/web_files.h, sorted by path. Each file's tag is the
-# beginning of its SHA-256.
+# Style sheets become one, style.css, in the order of their names; so do modules, app.js; all else stays as it is. The
+# source defines phalanx::web::Files() of coordinator/web/web_files.h. Each file's tag is the beginning of its SHA-256.
+include(${CMAKE_CURRENT_LIST_DIR}/JoinModules.cmake)
+
+set(joined ${OUTPUT}.d)
+file(GLOB sheets ${ROOT}/*.css)
+set(style "")
+foreach(sheet IN LISTS sheets)
+  file(READ ${sheet} text)
+  string(APPEND style "${text}")
+endforeach()
+file(WRITE ${joined}/style.css "${style}")
+
+file(GLOB modules RELATIVE ${ROOT} ${ROOT}/*.js)
+list(REMOVE_ITEM modules theme.js app.js)
+list(TRANSFORM modules REPLACE "[.]js$" "")
+join_modules(ROOT ${ROOT} NAMES ${modules} app OUTPUT ${joined}/app.js)
+
 set(data "")
 set(rows "")
-list(SORT FILES)
 set(index 0)
-foreach(name IN LISTS FILES)
-  file(READ "${ROOT}/${name}" hex HEX)
-  file(SHA256 "${ROOT}/${name}" hash)
+foreach(file ${joined}/app.js ${ROOT}/icon.svg ${ROOT}/index.html ${joined}/style.css ${ROOT}/theme.js)
+  get_filename_component(name ${file} NAME)
+  file(READ ${file} hex HEX)
+  file(SHA256 ${file} hash)
   string(SUBSTRING "${hash}" 0 16 tag)
   string(LENGTH "${hex}" num_digits)
   math(EXPR num_bytes "${num_digits} / 2")
@@ -22,7 +38,7 @@ foreach(name IN LISTS FILES)
   string(APPEND rows "    {\"${name}\", \"\\\"${tag}\\\"\", {kFile${index}, ${num_bytes}}},\n")
   math(EXPR index "${index} + 1")
 endforeach()
-file(WRITE "${OUTPUT}" "// Made by cmake/EmbedFiles.cmake.
+file(WRITE ${OUTPUT} "// Made by cmake/EmbedFiles.cmake.
 #include \"coordinator/web/web_files.h\"
 
 namespace phalanx::web {

@@ -71,9 +71,9 @@ class Page:
         return self.driver.execute_script(script, *arguments)
 
     def run_module(self, body, *arguments):
-        """Runs `body` in an async function; it may import() the page's modules and returns what it returns."""
+        """What `body` returns, run in an async function; it sees the page's `modules` and what is `given`."""
         script = """const done = arguments[arguments.length - 1];
-            (async (...given) => {%s})(...Array.from(arguments).slice(0, -1))
+            (async (...given) => {const {modules} = await import('/web/app.js'); %s})(...Array.from(arguments).slice(0, -1))
                 .then((value) => done([value, null]), (error) => done([null, String(error.stack)]));""" % body
         value, error = self.driver.execute_async_script(script, *arguments)
         if error is not None:
@@ -171,7 +171,7 @@ class Page:
 
     def stored(self):
         """How many conversations the database has."""
-        return self.run_module("return (await (await (await import('/web/store.js')).openStore()).heads()).length;")
+        return self.run_module("return (await (await modules.store.openStore()).heads()).length;")
 
     def set(self, field, value):
         """Enters a setting, the dialog being closed before and after."""

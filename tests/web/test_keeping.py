@@ -64,7 +64,7 @@ class Keeping(unittest.TestCase):
         page.send(CAPITAL)
         answer.release()
         page.wait(lambda: page.run_module(
-            """const store = await (await import('/web/store.js')).openStore();
+            """const store = await modules.store.openStore();
                const [{nodes}] = await store.all();
                return Object.values(nodes).some(({content}) => content === 'The capital ');"""),
             "what has come is not stored")

@@ -57,7 +57,7 @@ MARKDOWN = [
 
 # The shape of a rendered tree in the notation of the table above.
 SHAPE = """
-    const {MarkdownView} = await import('/web/markdown.js');
+    const {MarkdownView} = modules.markdown;
     const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
     const skipped = new Set(['DIV', 'THEAD', 'TBODY', 'SPAN']);
     const empty = new Set(['BR', 'HR', 'INPUT']);
@@ -130,8 +130,8 @@ class Look(unittest.TestCase):
         addresses = ["https://a.example/x", "http://a.example", "mailto:a@b.example", "javascript:alert(1)",
                      " java\nscript:alert(1)", "data:text/html,x", "file:///etc/passwd", "//a.example", "/path", "",
                      "JAVASCRIPT:x", "blob:x", "https:a.example"]
-        found = self.page.run_module("""const {safeUrl} = await import('/web/inline.js');
-            return given[0].filter((address) => safeUrl(address) !== null);""", addresses)
+        found = self.page.run_module(
+            "return given[0].filter((address) => modules.inline.safeUrl(address) !== null);", addresses)
         self.assertEqual(found, [addresses[0], addresses[1], addresses[2], addresses[12]])
 
     def test_code_has_colours_and_its_own_text(self):
