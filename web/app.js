@@ -158,7 +158,8 @@ class App {
     const id = this.conversation?.id;
     if (id !== undefined && !this.running.has(id)) {
       const stored = await this.store.get(id);
-      if (this.conversation?.id === id && stored !== undefined) this.conversation = stored;
+      const changed = stored !== undefined && stored.updated !== this.conversation?.updated;
+      if (changed && this.conversation?.id === id) this.conversation = stored;
     }
     this.show();
   }
@@ -216,7 +217,7 @@ class App {
   regenerate(node) {
     if (this.running.has(this.conversation.id)) return;
     // What never had a word is no version worth keeping.
-    if (node.state === AnswerState.kFailed && isEmptyAnswer(node) && node.reasoning === '') {
+    if (isEmptyAnswer(node) && node.reasoning === '') {
       Object.assign(node, {tokens: [], stats: null});
       this.generate(this.conversation, node);
     } else {

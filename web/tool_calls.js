@@ -29,7 +29,8 @@ export class ToolCallsView {
   card(call, open) {
     const code = h('code');
     new CodeView(code).update(pretty(call.arguments), 'json');
-    const field = h('input', {type: 'text', 'aria-label': `Result of ${call.name}`, placeholder: 'What did it return?'});
+    const field = h('input', {type: 'text', 'aria-label': `Result of ${call.name}`,
+                              placeholder: 'What did it return?'});
     const send = (event) => {
       event.preventDefault();
       if (field.value.trim() !== '') this.onResult(call, field.value);
