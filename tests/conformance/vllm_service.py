@@ -68,21 +68,24 @@ class Vllm:
         return self.log.read()[-4000:]
 
     def stop(self) -> None:
-        """Its engine is a process of its own in the same session."""
+        """The engine is a process of its own in the same group, which the server ends; if not, this does."""
         if self.process is None:
             return
-        for how in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.process.pid, how)
-            except ProcessLookupError:
-                break
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                continue
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
 
     def __enter__(self) -> "Vllm":
         return self
 
     def __exit__(self, *exc) -> None:
         self.stop()
+        if self.process is not None:
+            self.log.close()
