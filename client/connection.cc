@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
@@ -79,8 +79,15 @@ std::string Advice(const Status& status, const ConnectionFlags& connection) {
 }  // namespace
 
 void AddConnectionFlags(CLI::App& app, ConnectionFlags& flags) {
-  // Not a flag: others on the machine can read a command line.
-  if (const char* key = std::getenv("PHALANX_API_KEY")) flags.api_key = key;
+  // Hidden: others on the machine can read a command line, and not the environment.
+  app.add_option("--api-key", flags.api_key)
+      ->envname("PHALANX_API_KEY")
+      ->group("")
+      ->check([](const std::string& key) -> std::string {
+        const bool fits = std::ranges::all_of(key, [](char c) { return c > ' ' && c <= '~'; });
+        return fits ? ""
+                    : "PHALANX_API_KEY: holds a space or control character, allowed: a key alone";
+      });
   app.add_option_function<std::string>(
          "--server",
          [&flags](const std::string& server) {

@@ -11,9 +11,10 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <span>
+#include <sstream>
 
 #include "client/terminal.h"
 
@@ -31,6 +32,23 @@ std::string Hex(std::span<const unsigned char> bytes) {
   std::string hex;
   for (const unsigned char byte : bytes) hex += fmt::format("{:02x}", byte);
   return hex;
+}
+
+// What the file holds before a new line: "\n" is missing where somebody's editor left its last line
+// open. FAILED_PRECONDITION: the id is there already, which the server would refuse.
+StatusOr<std::string> Separator(const std::string& file, const std::string& id) {
+  std::ifstream in(file);
+  std::string last;
+  for (std::string line; std::getline(in, line); last = line) {
+    std::string first;
+    std::istringstream(line) >> first;
+    if (first == id) {
+      return FailedPreconditionError("{}: has a key of {} already; take its line out first", file,
+                                     id);
+    }
+    if (in.eof()) return "\n";
+  }
+  return "";
 }
 
 // Appends in one write, so that a server that reads the file meanwhile never sees half a line.
@@ -69,7 +87,9 @@ int RunKey(const KeyFlags& flags) {
     Print(fmt::format("key:  {}\nline: {}\n", key, line));
     return kExitOk;
   }
-  const Status status = Append(flags.file, line + '\n');
+  const StatusOr<std::string> separator = Separator(flags.file, flags.id);
+  if (!separator.ok()) return ReportError(separator.status());
+  const Status status = Append(flags.file, *separator + line + '\n');
   if (!status.ok()) return ReportError(status);
   Print(key + '\n');
   return kExitOk;
@@ -85,16 +105,19 @@ std::string CheckId(const std::string& id) {
 }
 
 std::string CheckDay(const std::string& day) {
-  int year = 0;
-  unsigned month = 0;
-  unsigned of_month = 0;
-  int length = 0;
-  const int read = std::sscanf(day.c_str(), "%4d-%2u-%2u%n", &year, &month, &of_month, &length);
-  const bool is_day =
-      read == 3 && length == 10 && day.size() == 10 &&
-      std::chrono::year_month_day{std::chrono::year(year), std::chrono::month(month),
-                                  std::chrono::day(of_month)}
-          .ok();
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  bool is_day = day.size() == 10;
+  for (size_t i = 0; is_day && i < day.size(); ++i) {
+    is_day = i == 4 || i == 7 ? day[i] == '-' : is_digit(day[i]);
+  }
+  if (is_day) {
+    is_day =
+        std::chrono::year_month_day{
+            std::chrono::year(std::stoi(day.substr(0, 4))),
+            std::chrono::month(static_cast<unsigned>(std::stoi(day.substr(5, 2)))),
+            std::chrono::day(static_cast<unsigned>(std::stoi(day.substr(8, 2))))}
+            .ok();
+  }
   return is_day ? "" : "is no day, allowed: YYYY-MM-DD";
 }
 

@@ -213,7 +213,8 @@ void AddSamplingFlags(CLI::App& app, v1::SamplingParams& params) {
   }
   AddStructuredOutputFlags(app, params);
   for (CLI::Option* option : app.get_options()) {
-    std::string name = option->get_name().substr(2);
+    if (option->get_lnames().empty()) continue;
+    std::string name = option->get_lnames().front();
     std::replace(name.begin(), name.end(), '-', '_');
     if (message.FindFieldByName(name) != nullptr) option->group("Sampling");
   }

@@ -100,16 +100,17 @@ struct Reloadable {
   http::TlsContext* tls;  // null: none
 };
 
-// Until a signal to end; its number. `stop` and SIGHUP are blocked.
-int WaitForEnd(const sigset_t& stop, const Reloadable& reloadable) {
-  const bool has_keys = !reloadable.key_options.file.empty();
-  sigset_t signals = stop;
-  sigaddset(&signals, SIGHUP);
+bool ReloadsAnything(const CoordinatorOptions& options) {
+  return !options.keys.file.empty() || options.tls.enabled();
+}
+
+// Until one of the blocked signals says to end; its number.
+int WaitForEnd(const sigset_t& signals, const Reloadable& reloadable) {
   for (;;) {
     int received = 0;
     sigwait(&signals, &received);
-    if (received != SIGHUP || (!has_keys && reloadable.tls == nullptr)) return received;
-    if (has_keys) ReloadKeys(reloadable.key_options, reloadable.keys);
+    if (received != SIGHUP) return received;
+    if (!reloadable.key_options.file.empty()) ReloadKeys(reloadable.key_options, reloadable.keys);
     if (reloadable.tls != nullptr) ReloadCertificates(*reloadable.tls);
   }
 }
@@ -120,7 +121,8 @@ int Run(const CoordinatorOptions& options) {
   sigaddset(&stop, SIGTERM);
   sigaddset(&stop, SIGINT);
   sigset_t signals = stop;
-  sigaddset(&signals, SIGHUP);
+  // A coordinator that has nothing to read again is ended or not by a hangup as any program.
+  if (ReloadsAnything(options)) sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // all threads to come inherit it
   signal(SIGPIPE, SIG_IGN);
 
@@ -187,7 +189,7 @@ int Run(const CoordinatorOptions& options) {
   std::printf("listening %s\n", addresses.c_str());
   std::fflush(stdout);
 
-  spdlog::info("signal={}: draining", WaitForEnd(stop, {options.keys, *keys, tls.get()}));
+  spdlog::info("signal={}: draining", WaitForEnd(signals, {options.keys, *keys, tls.get()}));
   Drain(frontend, stop, options.shutdown_timeout);
   constexpr std::chrono::seconds kLastWrites(1);
   if (http_server != nullptr) http_server->Shutdown(Clock::now() + kLastWrites);

@@ -26,7 +26,7 @@ build_packages=(
   "nlohmann-json3-dev:JSON"
   "libyaml-cpp-dev:--config files"
   "prometheus-cpp-dev:metrics"
-  "libssl-dev:digests of API keys"
+  "libssl-dev:TLS, digests of API keys"
   "libboost-dev:Asio, the event loop of the HTTP server (headers alone)"
 )
 fetch_packages=(

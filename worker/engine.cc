@@ -18,6 +18,9 @@ int64_t Nanoseconds(Clock::duration duration) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
 }
 
+// Tokens of a sequence in a step: each takes microseconds of the grammar's, and all others wait.
+constexpr int kMostForced = 64;
+
 class LockstepEngine final : public Engine {
  public:
   LockstepEngine(const EngineOptions& options, Qwen2Model& model, Backend& backend,
@@ -268,14 +271,14 @@ class LockstepEngine final : public Engine {
   // What the grammar leaves no choice about needs no step: it is output now, and runs with the
   // token before it in the next one.
   void AppendForced(TokenOutput token, std::vector<EngineOutput>& outputs) {
-    while (token.finish == FinishReason::kNone) {
+    for (int i = 0; i < kMostForced && token.finish == FinishReason::kNone; ++i) {
       const auto forced = grammars_.AcceptForced(token.request, token.index + 1);
       if (!forced) return;
       token = scheduler_.Append(token.request, *forced);
       EngineOutput& output = outputs.emplace_back();
       output.token = token;
     }
-    grammars_.End(token.request);
+    if (token.finish != FinishReason::kNone) grammars_.End(token.request);
   }
 
   PlanLimits limits_;

@@ -5,11 +5,12 @@
 // Each Schedule() call first continues running sequences (decode tokens first, then prefill
 // chunks), then admits waiting ones, under a budget of max_num_tokens rows. A waiting sequence is
 // admitted when all its known tokens find blocks besides what the running ones need soon. When
-// blocks run out all the same, the newest running sequence is preempted: its blocks are freed and
-// it waits, before new arrivals, to be recomputed from prompt + emitted tokens.
+// blocks run out all the same, the last running sequence in order is preempted: its blocks are
+// freed and it waits, in its place of the order, to be recomputed from prompt + emitted tokens.
 //
-// Nobody starves. All sequences have one order that never changes: arrival under kFcfs; under
-// kPriority a level of priority is worth `aging_steps` steps of earlier arrival. Admission follows
+// Nobody starves. All sequences have one order that never changes: under kFcfs the virtual time at
+// which each is due (equal where nobody shares), then arrival; under kPriority a level of priority
+// is worth `aging_steps` steps of earlier arrival. Admission follows
 // it without exception, only later sequences are ever preempted, so the first one always goes on.
 // Decodes that would fill a step leave prefill a quarter and take turns in the rest; a long prompt
 // only gets what decodes leave.

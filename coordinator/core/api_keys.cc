@@ -158,8 +158,6 @@ std::shared_ptr<const std::vector<ApiKeyPtr>> ApiKeys::keys() const {
   return keys_;
 }
 
-bool ApiKeys::required() const { return !keys()->empty(); }
-
 StatusOr<ApiKeyPtr> ApiKeys::Authenticate(std::string_view authorization) const {
   const auto keys = this->keys();
   if (keys->empty()) return ApiKeyPtr();

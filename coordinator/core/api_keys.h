@@ -34,6 +34,10 @@ struct ApiKey {
   std::optional<std::chrono::sys_days> expires;  // the first day without it
   int32_t max_streams = 0;                       // at once; 0: the server's limit
 };
+// How many sequences a key may have at once, where the server allows keys `default_limit`.
+inline int32_t StreamLimit(const ApiKey& key, int32_t default_limit) {
+  return key.max_streams > 0 ? key.max_streams : default_limit;
+}
 using ApiKeyPtr = std::shared_ptr<const ApiKey>;  // null: the server asks for no key
 
 // INVALID_ARGUMENT naming line and field; FAILED_PRECONDITION where others than the owner may read
@@ -47,7 +51,6 @@ class ApiKeys {
   explicit ApiKeys(std::vector<ApiKey> keys = {});
 
   void Replace(std::vector<ApiKey> keys);
-  bool required() const;
   // `authorization`: the header's value. UNAUTHENTICATED where a key is required and this is none.
   // Compares digests, all of them, in constant time.
   StatusOr<ApiKeyPtr> Authenticate(std::string_view authorization) const;

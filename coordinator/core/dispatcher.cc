@@ -94,7 +94,7 @@ Status Dispatcher::CheckAdmission(const ApiKeyPtr& key, int32_t num_choices, int
 
 Status Dispatcher::CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices) const {
   if (key == nullptr) return OkStatus();
-  const int32_t limit = key->max_streams > 0 ? key->max_streams : options_.limits.max_key_streams;
+  const int32_t limit = StreamLimit(*key, options_.limits.max_key_streams);
   if (num_choices > limit) {
     return InvalidField("sampling.n", num_choices,
                         fmt::format("at most {}, which this key may have at once", limit));
@@ -361,6 +361,7 @@ void Dispatcher::Detach(const EngineSession& session, std::string_view reason) {
     lost_reason_ = reason;
     requests_.clear();
     choices_of_key_.clear();
+    admission_.Reset(0, 0);
     stats_.Clear();
     streams = OpenStreamsLocked();
     if (draining_) {

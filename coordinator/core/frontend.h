@@ -48,7 +48,9 @@ class Frontend {
 
   // For a skin, before anything else of a request: see ApiKeys.
   StatusOr<ApiKeyPtr> Authenticate(std::string_view authorization) const {
-    return keys_->Authenticate(authorization);
+    StatusOr<ApiKeyPtr> key = keys_->Authenticate(authorization);
+    if (!key.ok()) observer_->OnRefused(key.status().code());
+    return key;
   }
 
   // INVALID_ARGUMENT, NOT_FOUND (model), RESOURCE_EXHAUSTED (queue full, see RetryDelay),

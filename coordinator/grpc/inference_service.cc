@@ -29,22 +29,26 @@ class InferenceService final : public Raw {
 
   ServerUnaryReactor* Generate(CallbackServerContext* call, const ByteBuffer* request,
                                ByteBuffer* response) override {
-    return StartWholeAnswer(Context(call, *request), StartGenerate(call, *request), response);
+    const auto key = Authenticate(*call);
+    return StartWholeAnswer(Context(call, *request, key), StartGenerate(key, *request), response);
   }
 
   grpc::ServerWriteReactor<ByteBuffer>* GenerateStream(CallbackServerContext* call,
                                                        const ByteBuffer* request) override {
-    return StartStreamAnswer(Context(call, *request), StartGenerate(call, *request));
+    const auto key = Authenticate(*call);
+    return StartStreamAnswer(Context(call, *request, key), StartGenerate(key, *request));
   }
 
   ServerUnaryReactor* Chat(CallbackServerContext* call, const ByteBuffer* request,
                            ByteBuffer* response) override {
-    return StartWholeAnswer(Context(call, *request), StartChat(call, *request), response);
+    const auto key = Authenticate(*call);
+    return StartWholeAnswer(Context(call, *request, key), StartChat(key, *request), response);
   }
 
   grpc::ServerWriteReactor<ByteBuffer>* ChatStream(CallbackServerContext* call,
                                                    const ByteBuffer* request) override {
-    return StartStreamAnswer(Context(call, *request), StartChat(call, *request));
+    const auto key = Authenticate(*call);
+    return StartStreamAnswer(Context(call, *request, key), StartChat(key, *request));
   }
 
   ServerUnaryReactor* Tokenize(CallbackServerContext* call, const ByteBuffer* request,
@@ -76,8 +80,9 @@ class InferenceService final : public Raw {
 
  private:
   // A stranger's request is refused at once, however large it is.
-  AnswerContext Context(CallbackServerContext* call, const ByteBuffer& request) {
-    return {frontend_, queue_, call, Authenticate(*call).ok() ? request.Length() : 0};
+  AnswerContext Context(CallbackServerContext* call, const ByteBuffer& request,
+                        const StatusOr<ApiKeyPtr>& key) {
+    return {frontend_, queue_, call, key.ok() ? request.Length() : 0};
   }
 
   StatusOr<ApiKeyPtr> Authenticate(const CallbackServerContext& call) const {
@@ -88,9 +93,8 @@ class InferenceService final : public Raw {
   }
 
   // Copies of a ByteBuffer share its bytes.
-  StartRequest StartGenerate(CallbackServerContext* call, const ByteBuffer& request) {
-    return [this, request,
-            key = Authenticate(*call)](Caller caller) -> StatusOr<std::shared_ptr<Stream>> {
+  StartRequest StartGenerate(const StatusOr<ApiKeyPtr>& key, const ByteBuffer& request) {
+    return [this, request, key](Caller caller) -> StatusOr<std::shared_ptr<Stream>> {
       PHALANX_ASSIGN_OR_RETURN(caller.key, key);
       v1::GenerateRequest parsed;
       PHALANX_RETURN_IF_ERROR(Parse(request, &parsed));
@@ -98,9 +102,8 @@ class InferenceService final : public Raw {
     };
   }
 
-  StartRequest StartChat(CallbackServerContext* call, const ByteBuffer& request) {
-    return [this, request,
-            key = Authenticate(*call)](Caller caller) -> StatusOr<std::shared_ptr<Stream>> {
+  StartRequest StartChat(const StatusOr<ApiKeyPtr>& key, const ByteBuffer& request) {
+    return [this, request, key](Caller caller) -> StatusOr<std::shared_ptr<Stream>> {
       PHALANX_ASSIGN_OR_RETURN(caller.key, key);
       v1::ChatRequest parsed;
       PHALANX_RETURN_IF_ERROR(Parse(request, &parsed));

@@ -38,7 +38,8 @@ void Connection::Serve() {
   if (!IsUsable()) return Close();
   ParseInput();
   // A client that says nothing in TLS has not even asked for an idle connection.
-  if (!transport_->IsEstablished()) SetDeadline(core_.options.timeouts.header);
+  is_greeting_ = !transport_->IsEstablished();
+  if (is_greeting_) SetDeadline(core_.options.timeouts.header);
 }
 
 void Connection::TurnAway(Refusal refusal) {
@@ -173,6 +174,11 @@ void Connection::OnReadable() {
       OnInput({loop_.scratch.data(), read.count});
       return ArmRead();
     case IoState::kNeedsRead:
+      if (is_greeting_ && transport_->IsEstablished()) {
+        is_greeting_ = false;
+        const bool is_idle = phase_ == Phase::kRequest && parser_ == nullptr;
+        if (is_idle) SetDeadline(core_.options.timeouts.idle);
+      }
       return ArmRead();
     case IoState::kNeedsWrite:
       return ReadWhenWritable();

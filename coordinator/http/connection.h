@@ -107,6 +107,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Phase phase_ = Phase::kRequest;
   bool closed_ = false;
   bool draining_ = false;
+  bool is_greeting_ = false;  // TLS has not agreed on its keys
 
   // Timers are cheap to leave alone and dear to move: this one runs out at or before the deadline.
   boost::asio::steady_timer timer_;

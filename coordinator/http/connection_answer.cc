@@ -1,5 +1,6 @@
 // The answering half of a connection.
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
 
 #include <boost/asio/post.hpp>
 #include <utility>
@@ -134,8 +135,8 @@ bool Connection::PullPiece() {
 }
 
 void Connection::OnAllWritten() {
-  if (phase_ == Phase::kRequest) return;       // it was 100 Continue
-  if (link_ == nullptr) return StartLinger();  // it was a refusal
+  if (phase_ == Phase::kRequest || phase_ == Phase::kAnswer) return;  // it was 100 Continue
+  if (link_ == nullptr) return StartLinger();                         // it was a refusal
   EndExchange(BodySource::Outcome::kDelivered);
   if (close_after_) return input_.empty() ? Close() : StartLinger();
   phase_ = Phase::kRequest;
@@ -170,6 +171,7 @@ void Connection::StartLinger() {
   phase_ = Phase::kLinger;
   std::string().swap(input_);
   input_begin_ = 0;
+  transport_->End();
   ::shutdown(socket_.native_handle(), SHUT_WR);
   SetDeadline(core_.options.timeouts.linger);
   ArmRead();

@@ -34,13 +34,15 @@ bool PercentDecode(std::string_view encoded, std::string* out) {
 
 // Without scheme and authority, which say no more than Host does; at least "/".
 std::string_view OriginForm(std::string_view target) {
-  constexpr std::string_view kScheme = "http://";
   const auto same = [](char a, char b) { return a == b || a == b - 'a' + 'A'; };
-  const bool absolute =
-      target.size() > kScheme.size() &&
-      std::equal(target.begin(), target.begin() + kScheme.size(), kScheme.begin(), same);
-  if (!absolute) return target;
-  target.remove_prefix(kScheme.size());
+  const auto begins_with = [&](std::string_view scheme) {
+    return target.size() > scheme.size() &&
+           std::equal(target.begin(), target.begin() + scheme.size(), scheme.begin(), same);
+  };
+  constexpr std::string_view kPlain = "http://";
+  constexpr std::string_view kTls = "https://";
+  if (!begins_with(kPlain) && !begins_with(kTls)) return target;
+  target.remove_prefix(begins_with(kPlain) ? kPlain.size() : kTls.size());
   const size_t slash = target.find_first_of("/?");
   if (slash == 0) return {};
   if (slash == std::string_view::npos) return "/";

@@ -56,10 +56,11 @@ Status CheckDates(SSL_CTX* context, const std::filesystem::path& file) {
 }
 
 Status AskForCertificates(SSL_CTX* context, const std::filesystem::path& file) {
-  STACK_OF(X509_NAME)* names = SSL_load_client_CA_file(file.c_str());
-  if (names == nullptr || SSL_CTX_load_verify_locations(context, file.c_str(), nullptr) != 1) {
+  if (SSL_CTX_load_verify_locations(context, file.c_str(), nullptr) != 1) {
     return FileError("--ssl-ca-certs", file);
   }
+  STACK_OF(X509_NAME)* names = SSL_load_client_CA_file(file.c_str());
+  if (names == nullptr) return FileError("--ssl-ca-certs", file);
   SSL_CTX_set_client_CA_list(context, names);
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   return OkStatus();

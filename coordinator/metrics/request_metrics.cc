@@ -61,8 +61,8 @@ RequestMetrics::RequestMetrics()
                                 StatusCode::kUnavailable, StatusCode::kInternal}) {
     finished_.emplace(Name(code), 0);
   }
-  for (const StatusCode code :
-       {StatusCode::kInvalidArgument, StatusCode::kResourceExhausted, StatusCode::kUnavailable}) {
+  for (const StatusCode code : {StatusCode::kInvalidArgument, StatusCode::kResourceExhausted,
+                                StatusCode::kUnauthenticated, StatusCode::kUnavailable}) {
     refused_.emplace(Name(code), 0);
   }
 }

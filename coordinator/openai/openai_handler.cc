@@ -208,6 +208,7 @@ class OpenAiHandler final : public http::Handler,
                         const ParseContext& context) {
     StatusOr<CompletionCall> call = ReadCompletion(body, context);
     if (!call.ok()) return Refuse(*exchange, call.status());
+    if (const Status fits = CheckPrompts(*call, key); !fits.ok()) return Refuse(*exchange, fits);
     auto format = std::make_unique<CompletionFormat>(*call);
     std::vector<StartPart> starts;
     for (v1::GenerateRequest& request : call->requests) {
@@ -217,6 +218,17 @@ class OpenAiHandler final : public http::Handler,
       });
     }
     Start(exchange, key, *call, std::move(format), starts);
+  }
+
+  // A list of prompts is admitted as a whole, so no retry could cure one that its key cannot have.
+  Status CheckPrompts(const CompletionCall& call, const ApiKeyPtr& key) const {
+    if (key == nullptr || call.requests.size() <= 1) return OkStatus();
+    const int32_t most = StreamLimit(*key, frontend_.limits().max_key_streams);
+    const int32_t n = std::max(call.sampling.n(), 1);
+    if (call.requests.size() <= static_cast<size_t>(most / n)) return OkStatus();
+    return InvalidField("prompt", fmt::format("{} prompts", call.requests.size()),
+                        fmt::format("at most {} with n = {}, since this key may have {} sequences",
+                                    most / n, n, most));
   }
 
   // A client's own id is a label, wherever it stands.

@@ -74,6 +74,29 @@ class Keys(unittest.TestCase):
         for path in OPEN:
             self.assertEqual(self.send("GET", path)[0].status, 200, path)
 
+    def test_lists_of_prompts_beyond_a_keys_limit_are_refused_for_good(self):
+        body = {"prompt": ["Hi"] * 17, "max_tokens": 1}
+        response, text = self.send("POST", "/v1/completions", self.alice, body)
+        self.assertEqual(response.status, 400, text)
+        self.assertIn("at most 16 with n = 1", text)
+
+    def test_strangers_are_counted(self):
+        def refused():
+            page = self.send("GET", "/metrics", self.alice)[1]
+            line = next(l for l in page.splitlines() if 'requests_refused_total' in l and "UNAUTHENTICATED" in l)
+            return float(line.split()[-1])
+
+        before = refused()
+        self.send("POST", "/v1/completions", "wrong", {})
+        self.generate("wrong")
+        self.assertEqual(refused() - before, 2)
+
+    def test_a_key_with_a_line_end_is_a_mistake_of_usage(self):
+        done = self.generate(self.alice + "\r")
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("PHALANX_API_KEY", done.stderr)
+        self.assertNotIn(self.alice, done.stderr)
+
     def test_both_protocols_take_the_key(self):
         response, text = self.send("POST", "/v1/completions", self.alice, {"prompt": "Hi", "max_tokens": 2})
         self.assertEqual(response.status, 200, text)
@@ -139,7 +162,15 @@ class Keys(unittest.TestCase):
                               cwd=pathlib.Path(__file__).resolve().parents[2])
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertIn("mode 0644, allowed: 0600", done.stderr)
-        for words in (["key", "no spaces please"], ["key", "a", "--expires", "tomorrow"], ["key", "a", "--streams", "0"]):
+        hand_made = pathlib.Path(self.folder.name) / "hand-made"
+        hand_made.write_text("zoe " + "0" * 64)  # no line end
+        hand_made.chmod(0o600)
+        self.assertEqual(client("key", "yan", "--add", str(hand_made)).returncode, 0)
+        self.assertEqual([line.split()[0] for line in hand_made.read_text().splitlines()], ["zoe", "yan"])
+        again = client("key", "zoe", "--add", str(hand_made))
+        self.assertEqual((again.returncode, again.stdout), (1, ""))
+        self.assertIn("has a key of zoe already", again.stderr)
+        for words in (["key", "a", "--expires", "2027- 1-01"], ["key", "no spaces please"], ["key", "a", "--expires", "tomorrow"], ["key", "a", "--streams", "0"]):
             self.assertEqual(client(*words).returncode, 2, words)
         self.assertEqual(client("key", "a", "--add", str(wide)).returncode, 1)
 

@@ -117,6 +117,16 @@ class ServerCertificate(Tls):
         with self.assertRaises(ssl.SSLCertVerificationError):
             self.connect(ssl.create_default_context()).request("GET", "/health")
 
+    def test_a_refusal_ends_as_tls_does(self):
+        host, port = self.service.http_address.rsplit(":", 1)
+        with self.trust().wrap_socket(self.raw(), server_hostname=host, suppress_ragged_eofs=False) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n")
+            answer = b""
+            while piece := connection.recv(4096):  # a cut connection would raise
+                answer += piece
+        self.assertTrue(answer.startswith(b"HTTP/1.1 400"), answer)
+        self.assertTrue(answer.endswith(b"}"), answer)
+
     def test_half_open_handshakes_end_and_hurt_nobody(self):
         idle = [self.raw() for _ in range(50)]
         for connection in idle[::2]:

@@ -80,6 +80,33 @@ class NarrowMatcher final : public GrammarMatcher {
   int32_t index_ = 0;
 };
 
+// Token 5 two hundred times, then the end.
+class LiteralMatcher final : public GrammarMatcher {
+ public:
+  static constexpr int32_t kTokens = 200;
+  static constexpr int32_t kToken = 5;
+
+  explicit LiteralMatcher(std::span<const int32_t> stop_ids) : stop_(stop_ids.front()) {}
+
+  bool Accept(int32_t token_id) override {
+    if (finished_ || token_id != Next()) return false;
+    finished_ = index_++ == kTokens;
+    return true;
+  }
+  Mask FillMask(std::span<uint32_t> words) override {
+    words[static_cast<size_t>(Next()) / 32] |= 1U << (Next() % 32);
+    return Mask::kSome;
+  }
+  bool finished() const override { return finished_; }
+
+ private:
+  int32_t Next() const { return index_ < kTokens ? kToken : stop_; }
+
+  const int32_t stop_;
+  int32_t index_ = 0;
+  bool finished_ = false;
+};
+
 template <typename Matcher>
 class MatcherGrammar final : public CompiledGrammar {
  public:
@@ -282,6 +309,23 @@ TEST(EngineGrammarTest, ForcedTokensTakeNoStep) {
   };
   EXPECT_EQ(steps(1), kLength + 1);
   EXPECT_EQ(steps(-1), 15) << "25 tokens, of which 10 are forced, and so is the end";
+}
+
+TEST(EngineGrammarTest, ALongLiteralLetsOthersHaveTheirSteps) {
+  EngineRequest request = MakeNarrow(1, -1);
+  request.grammar = std::make_shared<const MatcherGrammar<LiteralMatcher>>();
+  request.params.max_tokens = 400;
+  RunGroup({}, [&](Engine& engine) {
+    Answers answers;
+    ASSERT_TRUE(engine.Submit(request).ok());
+    Finish(engine, answers);
+    const std::vector<int32_t>& tokens = answers.at(1).tokens;
+    ASSERT_EQ(tokens.size(), LiteralMatcher::kTokens + 1);
+    EXPECT_EQ(std::ranges::count(tokens, LiteralMatcher::kToken), LiteralMatcher::kTokens);
+    // A sampled token and 64 that it forces; chunks of 64 tokens need a second step each.
+    EXPECT_GE(engine.last_step(), 4U);
+    EXPECT_LE(engine.last_step(), 12U);
+  });
 }
 
 TEST(EngineGrammarTest, BansKeepForcedTokensToTheModel) {
