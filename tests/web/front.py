@@ -50,6 +50,7 @@ class Front:
         self.key = None  # if set, what is not open needs it
         self.requests = []  # bodies of chat completions
         self.extra = {}  # fields that are added to those that reach the service
+        self.after_first_piece = None  # called once, when the first piece of a service's stream is passed on
         handler = type("Handler", (_Handler,), {"front": self})
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
@@ -162,6 +163,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             while piece := answer.read1(65536):
                 self._write_chunk(piece)
+                if self.front.after_first_piece is not None:
+                    self.front.after_first_piece()
+                    self.front.after_first_piece = None
         except (http.client.HTTPException, OSError):  # the service has died
             self.close_connection = True
             return

@@ -79,9 +79,15 @@ class Chat(unittest.TestCase):
         page = self.page
         self.open_through_front()
         self.front.extra = {"ignore_eos": True}
+        # At the first text, so that even a slow test is not too late.
+        page.run("""const stop = new MutationObserver(() => {
+                     if (!document.querySelector('.content')?.textContent) return;
+                     stop.disconnect();
+                     document.querySelector('[aria-label="Stop"]').click();
+                   });
+                   stop.observe(document.getElementById('thread'), {childList: true, subtree: true});""")
         page.send("Tell me a story.")
         page.wait(lambda: page.answer() != "", "no text yet")
-        page.click(page.labelled("Stop"))
         part = page.wait_answer()
         self.assertIn("stopped", page.text(f"{ANSWERS} .stats"))
         page.wait(lambda: any("outcome=CANCELLED" in line for line in self.service.stderr_lines),
@@ -97,9 +103,12 @@ class Chat(unittest.TestCase):
     def test_escape_stops(self):
         page = self.page
         self.open_through_front()
-        self.front.extra = {"ignore_eos": True}
+        answer = Scripted(pieces=text_stream(["It ", "goes ", "on"]), paced=True)
+        self.front.script.append(answer)
         page.send("Tell me a story.")
+        answer.release()
         page.wait(lambda: page.answer() != "", "no text yet")
+        page.click(page.labelled("Copy message"))  # from wherever the focus is
         page.press(Keys.ESCAPE)
         page.wait_answer()
         self.assertIn("stopped", page.text(f"{ANSWERS} .stats"))
