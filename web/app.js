@@ -98,8 +98,10 @@ class App {
   async loadModels() {
     try {
       this.models = await models(this.settings.apiKey);
-    } catch {
-      return;  // the badge says when the server is away, the next answer when a key is missing
+    } catch (error) {
+      // The badge says when the server is away.
+      if (error.status === 401) notify(`${error.problem.title}. It can be entered in the settings.`);
+      return;
     }
     this.dialog.showModels(this.models);
     this.showModel();

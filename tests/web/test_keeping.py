@@ -208,6 +208,8 @@ class Keeping(unittest.TestCase):
     def test_key(self):
         page = self.page
         self.front.key = "secret-1"
+        page.reload()
+        page.wait_text("#notice", "asks for an API key")
         page.send(CAPITAL)
         page.wait_text(".problem", "asks for an API key")
         page.click(".problem .button", 0)
