@@ -85,9 +85,9 @@ def merged(values: list[dict]) -> dict:
 
 
 def keys(chunks: list[dict]) -> dict[str, dict]:
-    """All that chunks say by kind of chunk, for comparing shapes. A completion's last chunk is one like others."""
-    by_kind: dict[str, list[dict]] = {}
-    for chunk in chunks:
-        ends = any("delta" in piece and piece.get("finish_reason") for piece in chunk["choices"])
-        by_kind.setdefault("usage" if not chunk["choices"] else "finish" if ends else "token", []).append(chunk)
-    return {kind: merged(chunks) for kind, chunks in by_kind.items()}
+    """All that chunks of choices say, and the usage behind them, for comparing shapes.
+
+    Servers cut a stream as their load has it, so no chunk of a choice has a shape of its own.
+    """
+    return {kind: merged([chunk for chunk in chunks if bool(chunk["choices"]) == (kind == "choice")])
+            for kind in ("choice", "usage")}

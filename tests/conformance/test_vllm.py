@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import secrets
 import sys
 import unittest
 
@@ -86,12 +87,13 @@ class AgainstVllm(unittest.TestCase):
         cls.service = cls.enterClassContext(Service("--served-model-name", SERVED, ranks=1))
         cls.ours = Http(cls.service.http_address)
         cls.used: set = set()
+        cls.salt_of_run = secrets.token_hex(4)
         cls.salts = 0
 
     def salt(self) -> str:
-        """A new one, so that nothing is cached, however large the blocks."""
+        """A new one, so that nothing is cached, however large the blocks and however old the servers."""
         type(self).salts += 1
-        return f"salt{self.salts}"
+        return f"{self.salt_of_run}{self.salts}"
 
     def expect(self, request: str, view: str, found: list[Difference]) -> None:
         """Fails for each difference that is not on purpose."""

@@ -29,7 +29,6 @@ class Row:
 # ------------------------------------------------------------------------------------- answers
 
 NOTHING_TO_SAY = "a key without a meaning here is left out, as OpenAI's API allows"
-LAST_DELTA = "the last token's delta and the finish reason are two chunks, as OpenAI's API has it"
 PARTS = "tokens that are parts of a character are their bytes; vLLM shows them as empty"
 ECHO_ALONE = "max_tokens 0 generates nothing; vLLM generates a token and counts it"
 
@@ -40,8 +39,8 @@ ANSWERS = [
         r"usage\.prompt_tokens_details\.(created_cache|multimodal)_tokens")),
     Row("whole|chunk", r"(\w+\.)?usage\.completion_tokens_details", NOTHING_TO_SAY, THEIRS_IS_NULL),
     *(Row("whole|chunk", path, "what was not asked for is left out", THEIRS_IS_NULL) for path in (
-        r"(\w+\.)?choices\[\]\.(prompt_)?token_ids", r"(token\.)?prompt_token_ids", "prompt_logprobs",
-        r"token\.prompt_text")),
+        r"(\w+\.)?choices\[\]\.(prompt_)?token_ids", r"(choice\.)?prompt_token_ids", "prompt_logprobs",
+        r"choice\.prompt_text")),
     Row("whole|stream|chunk", r".*\.created_cache_tokens", "vLLM's own count; OpenAI's API has none", THEIRS_ALONE),
     Row("whole", r"choices\[\]\.message\.tool_calls", "always a list, so that a client can go through it", OURS_ALONE),
     Row("whole|stream", r"choices\[\](\.message)?\.tool_calls\[\]\.id", "call_ begins the id of a call in OpenAI's API",
@@ -67,10 +66,9 @@ ANSWERS = [
     Row("stream", "error", "several prompts are echoed with logprobs; vLLM fails at times",
         requests="echo of several choices", comes_and_goes=True),
     Row("chunk", r"\w+\.system_fingerprint", "each chunk has it, as in OpenAI's API", OURS_ALONE),
-    Row("chunk", r"(token|finish)\.usage", "null before the last chunk, as OpenAI's API has it", OURS_ALONE),
-    Row("chunk", r"(token|finish)\.usage\.prompt_tokens_details", "continuous usage is as detailed as the last one",
+    Row("chunk", r"choice\.usage", "null before the last chunk, as OpenAI's API has it", OURS_ALONE),
+    Row("chunk", r"choice\.usage\.prompt_tokens_details", "continuous usage is as detailed as the last one",
         OURS_ALONE),
-    Row("chunk", r"finish\.choices\[\]\.(delta\.content|logprobs|token_ids)", LAST_DELTA),
     Row("stream|order", r"choices\[\]\.content|choice 0", "text that is no call after all is content; vLLM drops it",
         requests="a call that is cut short"),
     # The small endpoints.
