@@ -7,6 +7,7 @@ import json
 import pathlib
 import signal
 import tempfile
+import threading
 import unittest
 
 from page import ANSWERS, Page
@@ -159,8 +160,13 @@ class Trouble(unittest.TestCase):
         with Service("--served-model-name", "demo", ranks=1) as doomed:
             self.front.upstream = doomed.http_address
             self.front.extra = {"ignore_eos": True}
-            self.front.after_first_piece = lambda: doomed.process.send_signal(signal.SIGKILL)
+            # Nothing more is passed on until the page shows the first piece and the service is dead.
+            killed = threading.Event()
+            self.front.after_first_piece = lambda: killed.wait(60)
             page.send("Tell me a story.")
+            page.wait(lambda: page.answer() != "", "no text yet")
+            doomed.process.send_signal(signal.SIGKILL)
+            killed.set()
             page.wait_text(".problem", "The answer broke off")
             self.front.extra = {}
             self.front.upstream = None
