@@ -41,13 +41,19 @@ StatusOr<std::string> RenderInput(const ConversationTemplate& conversation,
   return conversation.Render(variables);
 }
 
-StatusOr<ConversationTemplate> LoadConversation(const TemplateFlags& flags) {
-  PHALANX_ASSIGN_OR_RETURN(std::string source, ReadInput("--template", flags.file));
-  return ConversationTemplate::Parse(std::move(source));
+std::string ErrorLine(const Status& status) {
+  return ToLine(Json{{"error", status.message()}}) + '\n';
 }
 
 int RunTemplate(const TemplateFlags& flags) {
-  const StatusOr<ConversationTemplate> conversation = LoadConversation(flags);
+  StatusOr<std::string> source = ReadInput("--template", flags.file);
+  if (!source.ok()) return ReportError(source.status());
+  const StatusOr<ConversationTemplate> conversation =
+      ConversationTemplate::Parse(*std::move(source));
+  if (!conversation.ok() && flags.jsonl) {
+    for (std::string line; std::getline(std::cin, line);) Print(ErrorLine(conversation.status()));
+    return kExitOk;
+  }
   if (!conversation.ok()) return ReportError(conversation.status());
   TemplateTokens tokens;
   if (!flags.model.empty()) {
@@ -67,8 +73,7 @@ int RunTemplate(const TemplateFlags& flags) {
   }
   for (std::string line; std::getline(std::cin, line);) {
     const StatusOr<std::string> text = RenderInput(*conversation, tokens, line);
-    Print(ToLine(text.ok() ? Json{{"text", *text}} : Json{{"error", text.status().message()}}) +
-          '\n');
+    Print(text.ok() ? ToLine(Json{{"text", *text}}) + '\n' : ErrorLine(text.status()));
   }
   return kExitOk;
 }

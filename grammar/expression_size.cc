@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "grammar/saturating.h"
+#include "grammar/schema_keywords.h"
 
 namespace phalanx {
 namespace {
@@ -114,7 +115,7 @@ class SchemaReader {
       : max_depth_(max_depth), max_repetitions_(max_repetitions) {}
 
   StatusOr<int64_t> Read(const nlohmann::json& schema, int depth) {
-    PHALANX_RETURN_IF_ERROR(CheckKeywords(schema));
+    PHALANX_RETURN_IF_ERROR(CheckSchemaKeywords(schema));
     if (depth > max_depth_) {
       return InvalidArgumentError("has subschemas deeper than {}, allowed: up to that", max_depth_);
     }
@@ -164,22 +165,6 @@ class SchemaReader {
   }
 
  private:
-  // What the masks could not hold, so that answers would pass that do not fit.
-  static Status CheckKeywords(const nlohmann::json& schema) {
-    if (!schema.is_object()) return OkStatus();
-    for (const char* keyword :
-         {"not", "if", "then", "else", "dependentRequired", "dependentSchemas", "dependencies",
-          "contains", "minContains", "maxContains"}) {
-      if (schema.contains(keyword)) {
-        return InvalidArgumentError("has the keyword {}, which is not supported", keyword);
-      }
-    }
-    if (schema.value("uniqueItems", nlohmann::json(false)) != false) {
-      return InvalidArgumentError("has the keyword uniqueItems, which is not supported");
-    }
-    return OkStatus();
-  }
-
   StatusOr<int64_t> ReadMap(const nlohmann::json& map, int depth) {
     if (!map.is_object()) return InvalidArgumentError("has properties that are no object");
     int64_t sum = 0;

@@ -19,6 +19,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kStatsWhileBusy{500};
+constexpr std::chrono::milliseconds kStatsAfterAnEnd{10};
 constexpr std::chrono::milliseconds kIdlePulse{1000};  // heartbeat and statistics
 // A signal cannot wake the wait for commands, so it is this short.
 constexpr std::chrono::nanoseconds kLongestNap = std::chrono::milliseconds(100);
@@ -41,6 +42,7 @@ class ServiceLoop {
     PHALANX_RETURN_IF_ERROR(SendStats());
     for (;;) {
       PHALANX_RETURN_IF_ERROR(HandleCommands());
+      PHALANX_RETURN_IF_ERROR(RefreshStats());
       if (!engine_.HasWork()) {
         if (is_draining_ && held_.empty()) return OkStatus();
         if (channel_.is_closed()) return Closed();
@@ -64,6 +66,8 @@ class ServiceLoop {
     std::chrono::nanoseconds patience{0};
     if (!engine_.HasWork() && (!is_draining_ || !held_.empty())) {
       patience = std::min(kLongestNap, last_pulse_ + kIdlePulse - Clock::now());
+      if (stats_are_old_)
+        patience = std::min(patience, last_stats_ + kStatsAfterAnEnd - Clock::now());
     }
     internal::StepOutput outputs;
     for (internal::EngineCommand& command : channel_.Take(patience)) {
@@ -132,6 +136,7 @@ class ServiceLoop {
 
   void Cancel(uint64_t id, internal::StepOutput& outputs) {
     if (held_.erase(id) == 0 && !engine_.Cancel(id)) return;
+    stats_are_old_ = true;
     internal::RequestOutput& output = *outputs.add_outputs();
     output.set_request(id);
     output.set_finish(internal::ENGINE_FINISH_CANCELLED);
@@ -143,7 +148,15 @@ class ServiceLoop {
     internal::StepOutput outputs;
     for (const EngineOutput& output : *step) *outputs.add_outputs() = ToWire(output);
     PHALANX_RETURN_IF_ERROR(SendOutputs(std::move(outputs)));
+    const bool work_has_ended = !engine_.HasWork();
+    stats_are_old_ = stats_are_old_ || work_has_ended;
     return Clock::now() - last_stats_ >= kStatsWhileBusy ? SendStats() : OkStatus();
+  }
+
+  // What a request gave back shows at once, and a flood of cancellations is no flood of statistics.
+  Status RefreshStats() {
+    const bool is_due = stats_are_old_ && Clock::now() - last_stats_ >= kStatsAfterAnEnd;
+    return is_due ? SendStats() : OkStatus();
   }
 
   // Once a second while idle, so that every rank shows that it lives.
@@ -167,6 +180,7 @@ class ServiceLoop {
 
   Status SendStats() {
     last_stats_ = Clock::now();
+    stats_are_old_ = false;
     internal::EngineEvent event;
     std::vector<RankStats> ranks;
     if (board_ != nullptr) ranks = ReadRankStats(*board_);
@@ -191,6 +205,7 @@ class ServiceLoop {
   bool engine_failed_ = false;
   Clock::time_point last_pulse_ = Clock::now();
   Clock::time_point last_stats_{};
+  bool stats_are_old_ = false;  // a request has ended since
   struct Held {
     EngineRequest request;
     std::optional<int32_t> grammar_start_after;  // a token; none: the whole output fits

@@ -42,7 +42,9 @@ Status Admission::Check(int32_t num_sequences, int64_t prompt_tokens, Clock::tim
   }
   const int64_t excess = int64_t{num_sequences_} + num_sequences - limit;
   if (excess > 0) {
-    retry_s_ = static_cast<double>(excess) * end_interval_s_;
+    // Long answers end seldom: the interval that is still open counts as well.
+    const double interval_s = std::max(end_interval_s_, Seconds(now - end_mark_));
+    retry_s_ = static_cast<double>(excess) * interval_s;
     return ResourceExhaustedError(
         "the queue is full: {} sequences are running or waiting and {} more were asked for, "
         "allowed: {} that the workers run and {} that wait",

@@ -7,18 +7,22 @@ namespace {
 
 struct MessageTarget {
   v1::ChatMessage* message;
+  UnknownFields* unknown;
 };
 
-StatusOr<std::string> ReadPart(const JsonField& part) {
+StatusOr<std::string> ReadPart(const JsonField& part, UnknownFields& unknown) {
+  // Marks for caches and annotations change no answer.
+  constexpr std::string_view kNames[] = {"type", "text", "refusal", "cache_control", "annotations"};
   if (part.json().is_string()) return part.String();
   PHALANX_RETURN_IF_ERROR(part.CheckObject("an object with type text"));
   const JsonField type = part.Find("type");
   PHALANX_ASSIGN_OR_RETURN(const std::string name, type.String());
-  if (name == "text" || name == "input_text" || name == "output_text") {
-    return part.Find("text").String();
+  const bool is_text = name == "text" || name == "input_text" || name == "output_text";
+  if (!is_text && name != "refusal") {
+    return type.Refuse("text: the served model takes no images, audio, video or files");
   }
-  if (name == "refusal") return part.Find("refusal").String();
-  return type.Refuse("text: the served model takes no images, audio, video or files");
+  PHALANX_RETURN_IF_ERROR(CheckNames(part, kNames, unknown));
+  return part.Find(is_text ? "text" : "refusal").String();
 }
 
 Status ReadContent(const JsonField& field, MessageTarget* target) {
@@ -29,7 +33,7 @@ Status ReadContent(const JsonField& field, MessageTarget* target) {
   PHALANX_RETURN_IF_ERROR(field.CheckArray("a string or a list of text parts"));
   std::string* content = target->message->mutable_content();
   for (size_t i = 0; i < field.json().size(); ++i) {
-    PHALANX_ASSIGN_OR_RETURN(const std::string text, ReadPart(field.At(i)));
+    PHALANX_ASSIGN_OR_RETURN(const std::string text, ReadPart(field.At(i), *target->unknown));
     if (i > 0) *content += '\n';
     *content += text;
   }
@@ -114,7 +118,7 @@ Status ReadMessages(const JsonField& field, UnknownFields& unknown, v1::ChatRequ
   for (size_t i = 0; i < field.json().size(); ++i) {
     const JsonField message = field.At(i);
     PHALANX_RETURN_IF_ERROR(message.CheckObject("an object with role and content"));
-    MessageTarget target{.message = request->add_messages()};
+    MessageTarget target{.message = request->add_messages(), .unknown = &unknown};
     PHALANX_RETURN_IF_ERROR(ReadFields<MessageTarget>(message, kMessageRows, unknown, &target));
     const JsonField role = message.Find("role");
     if (role.is_null()) return role.Refuse("system, user, assistant or tool");
@@ -132,15 +136,19 @@ Status ReadTemplateVariables(const JsonField& field, v1::ChatRequest* request) {
   return OkStatus();
 }
 
-Status ReadTools(const JsonField& field, v1::ChatRequest* request) {
+Status ReadTools(const JsonField& field, UnknownFields& unknown, v1::ChatRequest* request) {
+  constexpr std::string_view kToolNames[] = {"type", "function"};
+  constexpr std::string_view kFunctionNames[] = {"name", "description", "parameters", "strict"};
   PHALANX_RETURN_IF_ERROR(field.CheckArray("a list of tools"));
   for (size_t i = 0; i < field.json().size(); ++i) {
     const JsonField tool = field.At(i);
     PHALANX_RETURN_IF_ERROR(tool.CheckObject("an object with type function"));
+    PHALANX_RETURN_IF_ERROR(CheckNames(tool, kToolNames, unknown));
     const JsonField type = tool.Find("type");
     if (type.json() != "function") return type.Refuse("function");
     const JsonField function = tool.Find("function");
     PHALANX_RETURN_IF_ERROR(function.CheckObject("an object with name and parameters"));
+    PHALANX_RETURN_IF_ERROR(CheckNames(function, kFunctionNames, unknown));
     const JsonField name = function.Find("name");
     PHALANX_RETURN_IF_ERROR(name.String().status());
     if (name.json().get_ref<const std::string&>().empty()) return name.Refuse("a name");

@@ -16,6 +16,6 @@ Status ReadMessages(const JsonField& field, UnknownFields& unknown, v1::ChatRequ
 Status ReadTemplateVariables(const JsonField& field, v1::ChatRequest* request);
 
 // Each tool goes on as the client wrote it: its text is shown to the model.
-Status ReadTools(const JsonField& field, v1::ChatRequest* request);
+Status ReadTools(const JsonField& field, UnknownFields& unknown, v1::ChatRequest* request);
 
 }  // namespace phalanx::openai

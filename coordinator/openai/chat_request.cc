@@ -12,14 +12,18 @@ Status ReadCallMessages(const JsonField& field, ChatCall* call) {
 }
 
 Status ReadCallTools(const JsonField& field, ChatCall* call) {
-  return ReadTools(field, &call->request);
+  return ReadTools(field, *call->unknown, &call->request);
 }
 
 Status ReadNamedTool(const JsonField& field, ChatCall* call) {
+  constexpr std::string_view kNames[] = {"type", "function"};
+  constexpr std::string_view kFunctionNames[] = {"name"};
+  PHALANX_RETURN_IF_ERROR(CheckNames(field, kNames, *call->unknown));
   const JsonField type = field.Find("type");
   if (type.json() != "function") return type.Refuse("function");
   const JsonField function = field.Find("function");
   PHALANX_RETURN_IF_ERROR(function.CheckObject("an object with the name of a tool"));
+  PHALANX_RETURN_IF_ERROR(CheckNames(function, kFunctionNames, *call->unknown));
   PHALANX_ASSIGN_OR_RETURN(const std::string name, function.Find("name").String());
   call->tool_choice = ToolChoice::kNamed;
   call->request.mutable_tool_choice()->set_function(name);

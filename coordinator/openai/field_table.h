@@ -59,4 +59,14 @@ Status ReadFields(const JsonField& object, std::span<const FieldRow<Target>> row
   return ReadFields(object, rows, std::span<const FieldRow<Target>>(), unknown, target);
 }
 
+// Of an object that is read without a table: its entries that are none of `known`.
+inline Status CheckNames(const JsonField& object, std::span<const std::string_view> known,
+                         UnknownFields& unknown) {
+  for (const auto& [key, value] : object.json().items()) {
+    if (std::ranges::find(known, key) != known.end()) continue;
+    PHALANX_RETURN_IF_ERROR(unknown.Meet(object.path(), key, known));
+  }
+  return OkStatus();
+}
+
 }  // namespace phalanx::openai

@@ -106,6 +106,10 @@ Status ReadResponseFormat(const JsonField& field, Call* call) {
   PHALANX_RETURN_IF_ERROR(field.CheckObject(kAllowed));
   const JsonField type = field.Find("type");
   PHALANX_ASSIGN_OR_RETURN(const std::string name, type.String());
+  if (name != "structural_tag") {  // whose other fields are the tag
+    constexpr std::string_view kNames[] = {"type", "json_schema"};
+    PHALANX_RETURN_IF_ERROR(CheckNames(field, kNames, *call->unknown));
+  }
   if (name == "text") return OkStatus();
   if (name == "json_object") return SetJsonObject(field, "response_format", call);
   if (name == "json_schema") return ReadSchemaFormat(field, call);

@@ -34,11 +34,17 @@ constexpr FieldRow<TokenizeTarget> kTokenizeRows[] = {
      [](const JsonField& field, TokenizeTarget* target) {
        return ReadMessages(field, *target->unknown, &target->chat);
      }},
-    {"tools", [](const JsonField& field,
-                 TokenizeTarget* target) { return ReadTools(field, &target->chat); }},
+    {"tools",
+     [](const JsonField& field, TokenizeTarget* target) {
+       return ReadTools(field, *target->unknown, &target->chat);
+     }},
     {"chat_template_kwargs",
      [](const JsonField& field, TokenizeTarget* target) {
        return ReadTemplateVariables(field, &target->chat);
+     }},
+    {"chat_template",
+     [](const JsonField& field, TokenizeTarget*) {
+       return field.Refuse("nothing: templates are the operator's");
      }},
     {"add_generation_prompt", ReadChatFlag<&v1::ChatRequest::set_add_generation_prompt>},
     {"continue_final_message", ReadChatFlag<&v1::ChatRequest::set_continue_final_message>},

@@ -144,4 +144,10 @@ ERRORS = [
         requests=r'^tools\[0\]\.type \[\{\}\]|"tools": \[\]'),
 ]
 
-DELIBERATE = [*ANSWERS, *REFUSED_HERE_ALONE, *ACCEPTED_HERE_ALONE, *ERRORS]
+TOOL_CALLS = [
+    Row("whole", r"choices\[\]\.message\.content",
+        "a forced call cut short in its arguments is a call, whole as streamed; vLLM's whole answer shows it as text",
+        requests="arguments are cut short"),
+]
+
+DELIBERATE = [*ANSWERS, *TOOL_CALLS, *REFUSED_HERE_ALONE, *ACCEPTED_HERE_ALONE, *ERRORS]

@@ -18,7 +18,8 @@ class ToolChoiceTest : public ::testing::Test {
     auto model = ServedModel::Load({.model_dir = testing::DemoModel()});
     ASSERT_TRUE(model.ok());
     model_ = *std::move(model);
-    AddTool(R"({"name":"feed","parameters":{"type":"object","required":["n"]}})");
+    AddTool(
+        R"({"name":"feed","parameters":{"type":"object","properties":{"n":{}},"required":["n"]}})");
     AddTool(R"({"name":"say \"it\""})");
   }
 

@@ -80,6 +80,24 @@ TEST(CheckGrammarSpecTest, NamesFieldAndReason) {
       {Kind::kJsonSchema, R"({"items":true,"maxItems":5000})", "maxItems 5000, allowed: 0 to 4096"},
       {Kind::kJsonSchema, R"({"minLength":-1})", "minLength -1"},
       {Kind::kJsonSchema, R"({"pattern":"(a"})", "without its ')'"},
+      {Kind::kJsonSchema, R"({"properties":{"a":{"const":1}},"required":["a","zz"]})",
+       R"(requires "zz")"},
+      {Kind::kJsonSchema, R"({"type":"object","required":["zz"]})", R"(requires "zz")"},
+      {Kind::kJsonSchema, R"({"type":"object","anyOf":[{"required":[]}]})", "type beside anyOf"},
+      {Kind::kJsonSchema, R"({"minimum":5,"anyOf":[{"maximum":9}]})", "minimum beside anyOf"},
+      {Kind::kJsonSchema, R"({"$ref":"#/$defs/a","minimum":5,"$defs":{"a":{}}})",
+       "minimum beside $ref"},
+      {Kind::kJsonSchema, R"({"maximum":6,"allOf":[{"type":"integer"}]})", "maximum beside allOf"},
+      {Kind::kJsonSchema, R"({"type":"string","enum":["a",1]})", "value 1 in its enum"},
+      {Kind::kJsonSchema, R"({"type":["string","null"],"const":1.5})", "value 1.5 in its const"},
+      {Kind::kJsonSchema, R"({"minimum":5,"enum":[1,7]})", "minimum beside enum"},
+      {Kind::kJsonSchema, R"({"items":{"const":1,"enum":[1]}})", "const beside enum"},
+      {Kind::kJsonSchema, R"({"type":"number","minimum":1e-7})",
+       "minimum 1e-07, allowed: at most 6"},
+      {Kind::kJsonSchema, R"({"type":"string","pattern":"^\"a"})", "at byte 1"},
+      {Kind::kJsonSchema, R"({"type":"string","pattern":"C:\\\\a"})", "at byte 2"},
+      {Kind::kJsonSchema, R"({"type":"string","pattern":"a\nb"})", "control character"},
+      {Kind::kJsonSchema, R"({"type":"string","pattern":"a\\nb"})", "control character"},
       {Kind::kJsonSchema, R"({"maxItems":4000,"items":{"maxItems":4000,"items":true}})", "states"},
       {Kind::kRegex, "", "is empty"},
       {Kind::kRegex, "(a{1000}){1000}", "1000000 states"},
@@ -136,6 +154,24 @@ TEST(CheckGrammarSpecTest, ManyObjectsCostNoMoreThanTheirText) {
     EXPECT_TRUE(CheckGrammarSpec({.kind = Kind::kJsonSchema, .source = schema}, {}, "f").ok());
   };
   EXPECT_LT(testing::GrowthWithFourTimes(5'000, make, run), testing::kLinearGrowth);
+}
+
+TEST(CheckGrammarSpecTest, AcceptsWhatSchemaWritersAdd) {
+  for (const char* schema :
+       {R"({"$ref":"#/$defs/a","description":"d","default":{},"title":"t","$defs":{"a":{}}})",
+        R"({"anyOf":[{"type":"integer"},{"type":"null"}],"default":null,"title":"Age"})",
+        R"({"type":"object","anyOf":[{"type":"object"},{"type":"object"}]})",
+        R"({"allOf":[{"$ref":"#/$defs/a"}],"description":"d","$defs":{"a":{"type":"integer"}}})",
+        R"({"type":"string","enum":["a","b"],"title":"Kind"})", R"({"type":"integer","const":3.0})",
+        R"({"type":["string","null"],"enum":["a",null]})",
+        R"({"type":"object","properties":{"a":{}},"required":["a"]})",
+        R"({"type":"string","pattern":"^[^\\s]+\\d{2}\\.[a-z]$"})",
+        R"({"type":"number","minimum":0.1,"maximum":2.000001})",
+        R"({"type":"number","exclusiveMaximum":1e300})"}) {
+    const Status status =
+        CheckGrammarSpec({.kind = Kind::kJsonSchema, .source = schema, .choices = {}}, {}, "f");
+    EXPECT_TRUE(status.ok()) << schema << ": " << status;
+  }
 }
 
 TEST(CheckGrammarSpecTest, AcceptsWhatPeopleSend) {

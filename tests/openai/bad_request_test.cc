@@ -423,6 +423,7 @@ TEST_F(BadRequestApiTest, TokenizeAndDetokenize) {
       {"/detokenize", R"({"tokens":[-1]})", "tokens"},
       {"/detokenize", R"({"tokens":[999999999]})", "tokens"},
       {"/detokenize", R"({"tokens":[1],"model":"x"})", "model", 404},
+      {"/tokenize", R"({"messages":[],"chat_template":"x"})", "chat_template", 400},
   };
   for (const auto& row : rows) Expect(row.path, row.body, row.param, row.status);
 }
@@ -456,6 +457,20 @@ TEST(StrictApiTest, UnknownFieldsAreRefusedWithTheNearest) {
        "messages[0].contents", "content"},
       {"/v1/completions", R"({"prompt":"a","stream":true,"stream_options":{"include_use":true}})",
        "stream_options.include_use", "include_usage"},
+      {"/v1/chat/completions",
+       R"({"messages":[{"role":"user","content":[{"type":"text","txt":"a","text":"b"}]}]})",
+       "messages[0].content[0].txt", "text"},
+      {"/v1/chat/completions",
+       R"({"messages":[],"response_format":{"type":"json_object","json_shcema":{}}})",
+       "response_format.json_shcema", "json_schema"},
+      {"/v1/chat/completions", R"({"messages":[],"tools":[{"type":"function","functon":{}}]})",
+       "tools[0].functon", "function"},
+      {"/v1/chat/completions",
+       R"({"messages":[],"tools":[{"type":"function","function":{"name":"f","paramters":{}}}]})",
+       "tools[0].function.paramters", "parameters"},
+      {"/v1/chat/completions",
+       R"({"messages":[],"tool_choice":{"type":"function","function":{"name":"f","nam":1}}})",
+       "tool_choice.function.nam", "name"},
       {"/tokenize", R"({"prompts":"a","prompt":"b"})", "prompts", "prompt"},
       {"/detokenize", R"({"token":[1]})", "token", "tokens"},
   };
