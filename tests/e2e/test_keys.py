@@ -122,7 +122,7 @@ class Keys(unittest.TestCase):
         self.assertEqual(response.status, 429, text)
         self.assertIn("allowed: 1 at once", text)
         self.assertIn("Retry-After", response.headers)
-        connection.sock.close()
+        connection.close()  # and the answer that holds its socket
         for _ in range(1000):
             if self.send("POST", "/v1/completions", self.bob, {"prompt": "Hi", "max_tokens": 2})[0].status == 200:
                 break
