@@ -71,7 +71,8 @@ TEST(Load, LeavesNothingOfConnectionsThatAreCutAnywhere) {
   // A neighbour is served as ever.
   EXPECT_EQ(server.Ask(Get("/stream?3")).body, "0\n1\n2\n");
   EXPECT_TRUE(Eventually([&] { return NumOpenFiles() == files_before; })) << NumOpenFiles();
-  // A connection is counted until its owners have heard of its end, a moment after its file is shut.
+  // A connection is counted until its owners have heard of its end, a moment after its file is
+  // shut.
   EXPECT_TRUE(Eventually([&] { return server.server().num_connections() == 0; }));
 }
 
