@@ -182,9 +182,11 @@ class ServiceLoop {
     last_stats_ = Clock::now();
     stats_are_old_ = false;
     internal::EngineEvent event;
-    std::vector<RankStats> ranks;
-    if (board_ != nullptr) ranks = ReadRankStats(*board_);
-    *event.mutable_stats() = ToWire(engine_.stats(), ranks, engine_.last_step());
+    if (board_ != nullptr && last_stats_ - last_look_ >= kStatsWhileBusy) {
+      last_look_ = last_stats_;
+      ranks_ = ReadRankStats(*board_);
+    }
+    *event.mutable_stats() = ToWire(engine_.stats(), ranks_, engine_.last_step());
     return channel_.Send(event);
   }
 
@@ -205,7 +207,9 @@ class ServiceLoop {
   bool engine_failed_ = false;
   Clock::time_point last_pulse_ = Clock::now();
   Clock::time_point last_stats_{};
-  bool stats_are_old_ = false;  // a request has ended since
+  bool stats_are_old_ = false;    // a request has ended since
+  std::vector<RankStats> ranks_;  // as of last_look_: files of /proc are not read for every end
+  Clock::time_point last_look_{};
   struct Held {
     EngineRequest request;
     std::optional<int32_t> grammar_start_after;  // a token; none: the whole output fits
