@@ -4,12 +4,6 @@
 #include <cmath>
 
 namespace phalanx {
-namespace {
-
-double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-}  // namespace
-
 void Admission::Reset(int32_t max_num_seqs, int32_t max_num_batched_tokens) {
   max_num_seqs_ = max_num_seqs;
   step_tokens_ = max_num_batched_tokens;

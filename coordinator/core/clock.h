@@ -7,4 +7,8 @@ namespace phalanx {
 
 using Clock = std::chrono::steady_clock;
 
+inline double Seconds(Clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
 }  // namespace phalanx

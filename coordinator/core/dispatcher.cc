@@ -24,8 +24,6 @@ std::string_view ReasonName(const Stream::Summary& summary) {
   }
 }
 
-double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 EndFacts FactsOf(const Stream& stream, const Stream::Summary& summary) {
   const bool began = summary.num_completion_tokens > 0;
   return {.outcome = ReasonName(summary),

@@ -127,7 +127,7 @@ Stream::Accepted Stream::Accept(int32_t choice, const internal::RequestOutput& o
     last_token_ = engine_time;
     const auto before = std::exchange(token_times_[static_cast<size_t>(choice)], engine_time);
     if (before.count() > 0) {
-      accepted.since_last_s = std::chrono::duration<double>(engine_time - before).count();
+      accepted.since_last_s = Seconds(engine_time - before);
     }
   }
   MarkReadable(choice);
