@@ -65,8 +65,12 @@ void AddLimits(CLI::App* app, Limits* limits) {
   AddSeconds(app, "--max-idle-time", &limits->max_idle_time, "a gRPC connection without calls");
   AddSeconds(app, "--max-stalled-write", &limits->max_stalled_write,
              "how long a client may leave a message unread");
-  AddSeconds(app, "--max-engine-stall", &limits->max_engine_stall,
-             "without progress for so long, health says NOT_SERVING");
+  constexpr double kLeastStallSeconds = 2;  // idle ranks show progress once a second
+  AddSeconds(
+      app, "--max-engine-stall", &limits->max_engine_stall,
+      "health says NOT_SERVING once a rank has been silent for so long, or a step is so much "
+      "later than it should be")
+      ->check(CLI::Range(kLeastStallSeconds, 1e6));
   for (const char* flag : {"--max-request-time", "--max-first-token-wait", "--max-idle-time",
                            "--max-stalled-write", "--max-engine-stall"}) {
     app->get_option(flag)->group("Limits");

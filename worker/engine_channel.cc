@@ -11,6 +11,7 @@
 #include "grammar/start_after.h"
 #include "worker/engine_stream.h"
 #include "worker/engine_wire.h"
+#include "worker/health_pulse.h"
 #include "worker/rank_stats.h"
 
 namespace phalanx {
@@ -219,6 +220,20 @@ class ServiceLoop {
   GrammarLoader grammars_;
 };
 
+// A coordinator that is gone is the step loop's to notice.
+std::unique_ptr<HealthPulse> StartPulse(const EngineChannelOptions& options,
+                                        EngineStream& channel) {
+  if (options.board == nullptr) return nullptr;
+  const auto send = [&channel](const LivenessJudge::Stall& stall) {
+    internal::EngineEvent event;
+    event.mutable_pulse()->set_stalled_ms(stall.since.count());
+    event.mutable_pulse()->set_reason(stall.reason);
+    (void)channel.Send(event);
+  };
+  return std::make_unique<HealthPulse>(
+      *options.board, HealthPulseOptions{.step_timeout = options.step_timeout, .on_beat = send});
+}
+
 internal::Register Registration(const EngineChannelOptions& options) {
   internal::Register registration;
   registration.set_numerics_id(options.numerics_id);
@@ -258,6 +273,7 @@ Status ServeEngine(const EngineChannelOptions& options, Engine& engine,
     return stream.status();
   }
   spdlog::info("serving epoch {}", (*stream)->epoch());
+  const std::unique_ptr<HealthPulse> pulse = StartPulse(options, **stream);
   ServiceLoop loop(options, engine, **stream, stop_requested);
   const Status status = loop.Run();
   if (loop.engine_failed()) return status;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <string>
 
@@ -22,8 +23,9 @@ struct EngineChannelOptions {
   std::string dtype;
   std::string numerics_id;
   PlanLimits limits;
-  const LivenessBoard* board = nullptr;          // of this host's ranks; null: none is reported
-  GrammarCompilerFactory make_grammar_compiler;  // called on a thread of its own
+  const LivenessBoard* board = nullptr;            // of this host's ranks; null: none is reported
+  std::chrono::milliseconds step_timeout{60'000};  // HealthPulseOptions
+  GrammarCompilerFactory make_grammar_compiler;    // called on a thread of its own
 };
 
 // Runs until the coordinator has drained the group or `stop_requested` is set and admitted requests

@@ -138,6 +138,7 @@ bool EngineStream::is_closed() const {
 }
 
 Status EngineStream::Send(const internal::EngineEvent& event) {
+  const std::lock_guard lock(write_mu_);
   if (stream_->Write(event)) return OkStatus();
   return UnavailableError("the coordinator closed the engine channel");
 }

@@ -1,5 +1,5 @@
 // Rank 0's end of the engine channel: dials the coordinator, registers, and turns the stream into a
-// queue of commands that wakes the step loop. Sends come from the step loop.
+// queue of commands that wakes the step loop.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -45,7 +45,7 @@ class EngineStream {
   // The coordinator is gone: no command will follow those taken.
   bool is_closed() const;
 
-  Status Send(const internal::EngineEvent& event);
+  Status Send(const internal::EngineEvent& event);  // from any thread
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -60,6 +60,7 @@ class EngineStream {
   std::unique_ptr<grpc::ClientReaderWriter<internal::EngineEvent, internal::EngineCommand>> stream_;
   uint64_t epoch_ = 0;
   std::thread reader_;
+  std::mutex write_mu_;  // gRPC takes one write at a time
 
   mutable std::mutex mu_;
   std::condition_variable arrived_;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
@@ -108,6 +109,11 @@ std::vector<int> CpuSlice(const std::vector<int>& cpus, const LocalRank& local) 
   const auto begin = static_cast<std::ptrdiff_t>(index * cpus.size() / count);
   const auto end = static_cast<std::ptrdiff_t>((index + 1) * cpus.size() / count);
   return {cpus.begin() + begin, cpus.begin() + end};
+}
+
+std::string HostName() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
 int64_t ProcessMemoryKib(const char* file, const char* name) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace phalanx {
@@ -23,6 +24,8 @@ std::vector<int> AllowedCpus();
 
 // The part of `cpus` that the rank has for itself; one CPU, shared, where ranks outnumber CPUs.
 std::vector<int> CpuSlice(const std::vector<int>& cpus, const LocalRank& local);
+
+std::string HostName();
 
 // Kilobytes of the named line of /proc/self/smaps_rollup or /proc/self/status, e.g. "Pss", "VmHWM".
 int64_t ProcessMemoryKib(const char* file, const char* name);

@@ -13,6 +13,9 @@ Activity ActivityOf(const LivenessRecord& record) {
   return static_cast<Activity>(record.activity.load(std::memory_order_relaxed));
 }
 
+// Less is no stall: idle ranks show progress once a second.
+constexpr std::chrono::milliseconds kLeastStall{1500};
+
 double Seconds(std::chrono::milliseconds time) { return static_cast<double>(time.count()) * 1e-3; }
 
 }  // namespace
@@ -53,6 +56,36 @@ void LivenessJudge::Observe(Milliseconds elapsed) {
     seen.pace = pace;
     seen.beats = beats;
   }
+}
+
+LivenessJudge::Stall LivenessJudge::FindStall() const {
+  const std::vector<bool> gone(seen_.size());  // a dead rank is silent, too
+  Milliseconds silent{0};
+  Milliseconds late{0};
+  int silent_index = -1;
+  int late_index = -1;
+  for (int i = 0; i < board_.size(); ++i) {
+    if (!IsPresent(i, gone)) continue;
+    const Seen& seen = seen_[static_cast<size_t>(i)];
+    if (i != board_.index() && seen.without_beat > silent) {
+      silent = seen.without_beat;
+      silent_index = i;
+    }
+    const Milliseconds allowed(seen.pace.allowed_ms);
+    if (allowed.count() == 0) continue;
+    const Milliseconds beyond = seen.without_progress - (allowed - options_.silence);
+    if (beyond > late) {
+      late = beyond;
+      late_index = i;
+    }
+  }
+  const Milliseconds since = std::max(silent, late);
+  if (since < kLeastStall) return {};
+  const Fault fault =
+      silent >= late
+          ? Blame(silent_index, fmt::format("has been silent for {:.1f} s", Seconds(silent)))
+          : BlameSilence(seen_[static_cast<size_t>(late_index)].without_progress, gone);
+  return {.since = since, .reason = std::string(fault.status.message())};
 }
 
 bool LivenessJudge::IsPresent(int index, const std::vector<bool>& gone) const {

@@ -41,6 +41,16 @@ class LivenessJudge {
   // since the last call; `gone[i]` says that the process of record i has ended.
   std::optional<Status> Look(std::chrono::milliseconds elapsed, const std::vector<bool>& gone);
 
+  struct Stall {
+    std::chrono::milliseconds since{0};  // 0: all is well
+    std::string reason;                  // names rank, host, pid, step and activity
+  };
+  // As of the last look: for how long a rank has been silent, or has made no progress beyond the
+  // time that its work should take. Much sooner than it counts as a fault, and ends nothing.
+  Stall FindStall() const;
+  // Look() without a verdict.
+  void Observe(std::chrono::milliseconds elapsed);
+
  private:
   using Milliseconds = std::chrono::milliseconds;
   struct Seen {
@@ -54,7 +64,6 @@ class LivenessJudge {
     Status status;
   };
 
-  void Observe(Milliseconds elapsed);
   std::optional<Fault> FindFault(const std::vector<bool>& gone) const;
   Fault BlameSilence(Milliseconds silent, const std::vector<bool>& gone) const;
   bool IsPresent(int index, const std::vector<bool>& gone) const;

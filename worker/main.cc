@@ -101,6 +101,7 @@ EngineChannelOptions DescribeGroup(const WorkerOptions& options, const Group& gr
           .numerics_id = group.numerics_id,
           .limits = group.scheduler.limits,
           .board = options.group.board,
+          .step_timeout = options.group.step_timeout,
           .make_grammar_compiler = [model = options.group.model,
                                     vocab_size = group.scheduler.limits.vocab_size,
                                     limits = options.grammar_limits] {

@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "worker/host.h"
 #include "worker/liveness_judge.h"
 #include "worker/process_end.h"
 
@@ -24,11 +24,6 @@ using Milliseconds = std::chrono::milliseconds;
 
 // glibc of Debian 12 has pidfd_open, older ones do not.
 int PidfdOpen(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
-
-std::string HostName() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
-}
 
 class WatchdogThread final : public Watchdog {
  public:

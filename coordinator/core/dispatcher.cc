@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "coordinator/core/printable.h"
@@ -112,7 +113,7 @@ Status Dispatcher::CheckAdmissionLocked(const ApiKeyPtr& key, int32_t num_choice
     if (state_ == ServingState::kLoading) {
       return UnavailableError("the model is loading: no worker group has registered yet");
     }
-    return UnavailableError("worker group lost: {}", lost_reason_);
+    return UnavailableError("worker group lost: {}", state_reason_);
   }
   const Clock::time_point now = Clock::now();
   if (now >= deadline) return DeadlineExceededError("the deadline passed on arrival");
@@ -141,7 +142,6 @@ Status Dispatcher::Submit(const std::shared_ptr<Stream>& stream) {
   open_.emplace(stream.get(), stream);
   if (submits.empty()) stream->FinishWithoutEngine();
   const Clock::time_point now = Clock::now();
-  if (requests_.empty()) last_progress_ = now;
   if (!submits.empty()) admission_.Enter(stream->num_choices(), prompt_tokens, now);
   int64_t fair_start = 0;
   if (stream->key() != nullptr && !submits.empty()) {
@@ -220,6 +220,7 @@ std::chrono::milliseconds Dispatcher::RetryDelay() const {
 Dispatcher::Snapshot Dispatcher::snapshot() const {
   std::lock_guard lock(mu_);
   return {.state = state_,
+          .state_reason = state_reason_,
           .epoch = epoch_,
           .session = session_,
           .stats = stats_,
@@ -232,10 +233,15 @@ ServingState Dispatcher::state() const {
   return state_;
 }
 
-void Dispatcher::SetStateLocked(ServingState state) {
+void Dispatcher::SetStateLocked(ServingState state, std::string_view reason) {
+  state_reason_ = reason;
   if (state == state_) return;
   state_ = state;
-  spdlog::info("state={}", Name(state));
+  if (state == ServingState::kUnavailable) {
+    spdlog::warn("state={}: {}", Name(state), reason);
+  } else {
+    spdlog::info("state={}", Name(state));
+  }
   options_.on_state(state);
 }
 
@@ -267,8 +273,9 @@ StatusOr<uint64_t> Dispatcher::Attach(std::shared_ptr<EngineSession> session) {
   stats_.Clear();
   ++epoch_;
   admission_.Reset(group.max_num_seqs(), group.max_num_batched_tokens());
-  last_progress_ = Clock::now();
+  health_.Start(session_->info());
   SetStateLocked(ServingState::kReady);
+  changed_.notify_all();
   return epoch_;
 }
 
@@ -297,7 +304,8 @@ void Dispatcher::OnStep(const EngineSession& session, const internal::StepOutput
   {
     std::lock_guard lock(mu_);
     if (session_.get() != &session || step.epoch() != epoch_) return;
-    ProgressedLocked(now);
+    health_.OnStep();
+    CheckHealthLocked();
     TakeTargets(step, now);
   }
   for (const Target& target : targets_) {
@@ -339,13 +347,22 @@ void Dispatcher::Observe(const Target& target, const Stream::Accepted& accepted,
 void Dispatcher::OnStats(const EngineSession& session, const internal::EngineStats& stats) {
   std::lock_guard lock(mu_);
   if (session_.get() != &session) return;
-  if (stats.last_step() != stats_.last_step()) ProgressedLocked(Clock::now());
+  health_.OnSign();
+  CheckHealthLocked();
   stats_ = stats;
 }
 
-void Dispatcher::ProgressedLocked(Clock::time_point now) {
-  last_progress_ = now;
-  if (state_ == ServingState::kUnavailable) SetStateLocked(ServingState::kReady);
+void Dispatcher::OnPulse(const EngineSession& session, const internal::Pulse& pulse) {
+  std::lock_guard lock(mu_);
+  if (session_.get() != &session) return;
+  health_.OnPulse(pulse);
+  CheckHealthLocked();
+}
+
+void Dispatcher::CheckHealthLocked() {
+  if (draining_ || session_ == nullptr) return;
+  const std::string trouble = health_.Trouble(options_.limits.max_engine_stall);
+  SetStateLocked(trouble.empty() ? ServingState::kReady : ServingState::kUnavailable, trouble);
 }
 
 void Dispatcher::Detach(const EngineSession& session, std::string_view reason) {
@@ -356,7 +373,6 @@ void Dispatcher::Detach(const EngineSession& session, std::string_view reason) {
     if (session_.get() != &session) return;
     keep = std::move(session_);
     session_ = nullptr;
-    lost_reason_ = reason;
     requests_.clear();
     choices_of_key_.clear();
     admission_.Reset(0, 0);
@@ -366,7 +382,7 @@ void Dispatcher::Detach(const EngineSession& session, std::string_view reason) {
       spdlog::info("worker group left");
     } else {
       spdlog::error("worker group lost: {}", reason);
-      SetStateLocked(ServingState::kUnavailable);
+      SetStateLocked(ServingState::kUnavailable, reason);
     }
     changed_.notify_all();
   }
@@ -412,14 +428,20 @@ void Dispatcher::FailAll(const Status& status) {
 
 void Dispatcher::Monitor() {
   constexpr std::chrono::milliseconds kPeriod(100);
+  // A longer gap means that this process did not run either.
+  constexpr std::chrono::milliseconds kLongestPeriod(500);
   std::unique_lock lock(mu_);
+  Clock::time_point last = Clock::now();
   while (!stopping_) {
-    changed_.wait(lock, [this] { return stopping_ || !open_.empty(); });
+    changed_.wait(lock, [this] { return stopping_ || session_ != nullptr || !open_.empty(); });
     lock.unlock();
     const Clock::time_point now = Clock::now();
     CheckStreams(now);
-    CheckProgress(now);
     lock.lock();
+    health_.Pass(std::min(kLongestPeriod,
+                          std::chrono::duration_cast<std::chrono::milliseconds>(now - last)));
+    last = now;
+    CheckHealthLocked();
     changed_.wait_for(lock, kPeriod, [this] { return stopping_; });
   }
 }
@@ -433,14 +455,6 @@ void Dispatcher::CheckStreams(Clock::time_point now) {
                                    options_.limits.max_stalled_write.count()));
       stream->sink().Abort();
     }
-  }
-}
-
-void Dispatcher::CheckProgress(Clock::time_point now) {
-  std::lock_guard lock(mu_);
-  if (draining_ || session_ == nullptr) return;
-  if (!requests_.empty() && now - last_progress_ > options_.limits.max_engine_stall) {
-    SetStateLocked(ServingState::kUnavailable);
   }
 }
 

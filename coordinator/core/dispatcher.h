@@ -20,6 +20,7 @@
 #include "coordinator/core/admission.h"
 #include "coordinator/core/engine_session.h"
 #include "coordinator/core/fair_share.h"
+#include "coordinator/core/group_health.h"
 #include "coordinator/core/limits.h"
 #include "coordinator/core/request_observer.h"
 #include "coordinator/core/stream.h"
@@ -70,6 +71,7 @@ class Dispatcher {
 
   struct Snapshot {
     ServingState state = ServingState::kLoading;
+    std::string state_reason;                // why it is kUnavailable; else empty
     uint64_t epoch = 0;                      // of `session`
     std::shared_ptr<EngineSession> session;  // null: none is attached
     internal::EngineStats stats;
@@ -84,6 +86,7 @@ class Dispatcher {
   StatusOr<uint64_t> Attach(std::shared_ptr<EngineSession> session);
   void OnStep(const EngineSession& session, const internal::StepOutput& step);
   void OnStats(const EngineSession& session, const internal::EngineStats& stats);
+  void OnPulse(const EngineSession& session, const internal::Pulse& pulse);
   // Ends every open stream with UNAVAILABLE and `reason`; only the first call for a session counts.
   void Detach(const EngineSession& session, std::string_view reason);
 
@@ -115,11 +118,10 @@ class Dispatcher {
   void Observe(const Target& target, const Stream::Accepted& accepted, Clock::time_point now) const;
   void EraseLocked(Requests::iterator request, Clock::time_point now);
   void CancelLocked(uint64_t request, Clock::time_point now);
-  void SetStateLocked(ServingState state);
+  void SetStateLocked(ServingState state, std::string_view reason = {});
   void Monitor();
   void CheckStreams(Clock::time_point now);
-  void CheckProgress(Clock::time_point now);
-  void ProgressedLocked(Clock::time_point now);
+  void CheckHealthLocked();
   std::vector<std::shared_ptr<Stream>> OpenStreams() const;
   std::vector<std::shared_ptr<Stream>> OpenStreamsLocked() const;
 
@@ -128,7 +130,7 @@ class Dispatcher {
   mutable std::mutex mu_;
   std::condition_variable changed_;
   ServingState state_ = ServingState::kLoading;
-  std::string lost_reason_;
+  std::string state_reason_;  // while it is kUnavailable
   std::shared_ptr<EngineSession> session_;
   uint64_t epoch_;
   uint64_t next_request_ = 1;
@@ -136,7 +138,7 @@ class Dispatcher {
   Admission admission_;
   FairShare fair_share_;
   std::unordered_map<std::string, int32_t> choices_of_key_;  // that the group has
-  Clock::time_point last_progress_;
+  GroupHealth health_;
   Requests requests_;                                                // by the engine's id
   std::unordered_map<const Stream*, std::shared_ptr<Stream>> open_;  // until released
   bool draining_ = false;

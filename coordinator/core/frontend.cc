@@ -44,13 +44,33 @@ void SetReasoning(const std::vector<int32_t>& prompt_ids,
   }
 }
 
+void AddTotals(const RequestTotals::Counts& counts, v1::ServerInfo* info) {
+  info->set_num_prompt_tokens(counts.prompt_tokens);
+  info->set_num_generated_tokens(counts.generated_tokens);
+  info->set_num_first_tokens(counts.first_tokens);
+  info->set_first_token_seconds(counts.first_token_s);
+  info->set_num_finished(counts.finished);
+  info->set_num_failed(counts.failed);
+  info->set_num_refused(counts.refused);
+}
+
+void AddRank(const internal::RankStats& rank, v1::ServerInfo* info) {
+  v1::RankInfo& out = *info->add_ranks();
+  out.set_rank(rank.rank());
+  out.set_num_steps(static_cast<int64_t>(rank.steps()));
+  out.set_step_seconds(1e-9 * static_cast<double>(rank.step_ns()));
+  out.set_collective_seconds(1e-9 * static_cast<double>(rank.collective_ns()));
+  out.set_resident_bytes(rank.resident_bytes());
+}
+
 }  // namespace
 
 Frontend::Frontend(const ServedModel& model, FrontendOptions options)
     : model_(model),
       limits_(options.limits),
+      start_(Clock::now()),
       id_prefix_(DrawIdPrefix()),
-      observer_(std::move(options.observer)),
+      observer_(std::make_shared<RequestTotals>(std::move(options.observer))),
       keys_(std::move(options.keys)),
       salt_secret_(DrawSecret()),
       dispatcher_({.limits = options.limits,
@@ -187,9 +207,17 @@ StatusOr<v1::ModelInfo> Frontend::GetModelInfo(const v1::GetModelInfoRequest& re
 v1::ServerInfo Frontend::GetServerInfo() const {
   v1::ServerInfo info;
   info.set_version(PHALANX_VERSION);
+  info.set_model(model_.id());
+  info.set_uptime_seconds(Seconds(Clock::now() - start_));
+  AddTotals(observer_->counts(), &info);
   const Dispatcher::Snapshot snapshot = dispatcher_.snapshot();
-  const internal::EngineStats& stats = snapshot.stats;
   info.set_state(std::string(Name(snapshot.state)));
+  info.set_state_reason(snapshot.state_reason);
+  info.set_num_open(snapshot.num_open);
+  info.set_waiting_prompt_tokens(snapshot.waiting_tokens);
+  const internal::EngineStats& stats = snapshot.stats;
+  info.set_num_steps(static_cast<int64_t>(stats.last_step()));
+  for (const internal::RankStats& rank : stats.ranks()) AddRank(rank, &info);
   info.set_num_running(stats.num_running());
   info.set_num_waiting(stats.num_waiting());
   info.set_num_free_blocks(stats.num_free_blocks());

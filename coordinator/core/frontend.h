@@ -15,6 +15,7 @@
 #include "coordinator/core/api_keys.h"
 #include "coordinator/core/dispatcher.h"
 #include "coordinator/core/limits.h"
+#include "coordinator/core/request_totals.h"
 #include "coordinator/core/sampling.h"
 #include "coordinator/core/served_model.h"
 #include "coordinator/core/stream.h"
@@ -99,8 +100,9 @@ class Frontend {
 
   const ServedModel& model_;
   const Limits limits_;
+  const Clock::time_point start_;
   const std::string id_prefix_;
-  const std::shared_ptr<RequestObserver> observer_;
+  const std::shared_ptr<RequestTotals> observer_;
   const std::shared_ptr<const ApiKeys> keys_;
   const KeyDigest salt_secret_;
   Dispatcher dispatcher_;

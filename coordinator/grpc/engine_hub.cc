@@ -110,13 +110,17 @@ class EngineChannel final
       case internal::EngineEvent::kStats:
         dispatcher_.OnStats(*this, event_.stats());
         return OkStatus();
+      case internal::EngineEvent::kPulse:
+        dispatcher_.OnPulse(*this, event_.pulse());
+        return OkStatus();
       case internal::EngineEvent::kFatal:
         // The first error is the one that explains the rest, so it is the reason that is kept.
         dispatcher_.Detach(*this, event_.fatal().message());
         return OkStatus();
       default:
-        return InvalidArgumentError("the worker sent event {}, allowed: step, stats or fatal",
-                                    static_cast<int>(event_.event_case()));
+        return InvalidArgumentError(
+            "the worker sent event {}, allowed: step, stats, pulse or fatal",
+            static_cast<int>(event_.event_case()));
     }
   }
 

@@ -25,6 +25,31 @@ struct FakeEngine::Impl {
   bool ended = false;
   std::string error;
   std::thread thread;
+  bool hushed = false;
+  std::thread pulse;
+
+  void Pulse() {
+    constexpr std::chrono::milliseconds kPeriod(250);
+    internal::EngineEvent event;
+    event.mutable_pulse();
+    std::unique_lock lock(mu);
+    // Nothing may precede the welcome of a channel that may be refused.
+    changed.wait(lock, [this] { return hushed || ended || epoch != 0; });
+    while (!changed.wait_for(lock, kPeriod, [this] { return hushed || ended; })) {
+      lock.unlock();
+      Write(event);
+      lock.lock();
+    }
+  }
+
+  void Hush() {
+    {
+      std::lock_guard lock(mu);
+      hushed = true;
+      changed.notify_all();
+    }
+    if (pulse.joinable()) pulse.join();
+  }
 
   void Read() {
     internal::EngineCommand command;
@@ -96,10 +121,12 @@ FakeEngine::FakeEngine(const std::filesystem::path& socket, internal::Register r
   *event.mutable_register_() = std::move(registration);
   impl_->stream->Write(event);
   impl_->thread = std::thread([impl = impl_.get()] { impl->Read(); });
+  impl_->pulse = std::thread([impl = impl_.get()] { impl->Pulse(); });
 }
 
 FakeEngine::~FakeEngine() {
   impl_->context.TryCancel();
+  impl_->Hush();
   impl_->thread.join();
 }
 
@@ -155,7 +182,16 @@ void FakeEngine::SendFatal(const std::string& message) {
   impl_->Write(event);
 }
 
+void FakeEngine::SendPulse(const internal::Pulse& pulse) {
+  internal::EngineEvent event;
+  *event.mutable_pulse() = pulse;
+  impl_->Write(event);
+}
+
+void FakeEngine::Hush() { impl_->Hush(); }
+
 void FakeEngine::Leave() {
+  Hush();
   std::lock_guard lock(impl_->write_mu);
   impl_->stream->WritesDone();
 }

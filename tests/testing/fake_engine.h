@@ -49,6 +49,9 @@ class FakeEngine {
   void SendStats(const internal::EngineStats& stats);
   void SendFatal(const std::string& message);
   void Leave();  // closes the channel
+  // From its start it sends pulses that say that all is well, until Hush().
+  void Hush();
+  void SendPulse(const internal::Pulse& pulse);
 
  private:
   struct Impl;

@@ -8,8 +8,10 @@
 #include <chrono>
 #include <future>
 #include <map>
+#include <mutex>
 #include <thread>
 
+#include "parallel/liveness.h"
 #include "tests/worker/fake_coordinator.h"
 #include "tests/worker/fake_grammar_compiler.h"
 
@@ -36,6 +38,7 @@ class CountingEngine final : public Engine {
   bool HasWork() const override { return !running_.empty(); }
   StatusOr<std::vector<EngineOutput>> Step() override {
     if (fails) return UnavailableError("rank 2 ended the group: no memory");
+    const std::lock_guard step(step_gate);
     std::this_thread::sleep_for(milliseconds(1));
     ++num_steps_;
     std::vector<EngineOutput> outputs;
@@ -65,6 +68,7 @@ class CountingEngine final : public Engine {
   Status Follow() override { return InternalError("this is rank 0"); }
 
   std::atomic<bool> fails = false;
+  std::mutex step_gate;  // no step begins while a test holds it
   std::atomic<int> num_heartbeats = 0;
   std::atomic<int> num_shutdowns = 0;
   std::atomic<int> num_grammars = 0;
@@ -91,6 +95,7 @@ class EngineChannelTest : public ::testing::Test {
  protected:
   void Serve() {
     EngineChannelOptions options = OptionsFor(coordinator_);
+    options.board = board_;
     options.make_grammar_compiler = [this]() -> StatusOr<std::unique_ptr<GrammarCompiler>> {
       return std::make_unique<testing::FakeGrammarCompiler>(let_go_);
     };
@@ -157,6 +162,7 @@ class EngineChannelTest : public ::testing::Test {
 
   FakeCoordinator coordinator_{FakeCoordinator::Welcome::kAtOnce};
   CountingEngine engine_;
+  const LivenessBoard* board_ = nullptr;
   std::atomic<bool> stop_ = false;
   std::atomic<bool> let_go_ = false;
   std::future<Status> result_;
@@ -185,6 +191,30 @@ TEST_F(EngineChannelTest, ServesUntilDrained) {
   EXPECT_TRUE(Result().ok());
   EXPECT_TRUE(coordinator_.WaitForEnd());
   EXPECT_EQ(engine_.num_shutdowns, 1);
+}
+
+TEST_F(EngineChannelTest, PulsesComeWhileAStepTakesItsTime) {
+  const auto region = MakeHeapRegion(LivenessBoard::SizeBytes(2));
+  const LivenessBoard other(region, 1, 2, 1, 2);
+  const LivenessBoard board(region, 0, 2, 0, 2);
+  board_ = &board;
+  coordinator_.Listen();
+  Serve();
+  coordinator_.WaitForRegistration();
+  engine_.step_gate.lock();
+  Submit(1, 1);
+  other.mine().beats = 1;
+  int64_t stalled_ms = 0;
+  while (stalled_ms == 0) {  // the other rank has fallen silent
+    const internal::Pulse pulse = coordinator_.NextEvent(Event::kPulse).pulse();
+    stalled_ms = pulse.stalled_ms();
+    EXPECT_EQ(pulse.reason().empty(), stalled_ms == 0);
+    EXPECT_THAT(pulse.reason(), HasSubstr(stalled_ms > 0 ? "rank 1 (" : ""));
+  }
+  engine_.step_gate.unlock();
+  EXPECT_EQ(OutputsOf(1).size(), 1U);
+  Drain();
+  EXPECT_TRUE(Result().ok());
 }
 
 TEST_F(EngineChannelTest, ARefusedRequestNamesItsField) {

@@ -74,6 +74,11 @@ class Ranks {
     return verdict ? std::string(verdict->message()) : "";
   }
   milliseconds passed() const { return passed_; }
+  // What the judge of `rank` would report after `time`.
+  LivenessJudge::Stall StallAfter(int rank, milliseconds time) {
+    EXPECT_EQ(Listen(rank, time), "");
+    return judges_[static_cast<size_t>(rank)].FindStall();
+  }
 
  private:
   std::shared_ptr<SharedRegion> region_;
@@ -83,6 +88,46 @@ class Ranks {
   std::vector<bool> is_running_;
   milliseconds passed_{0};
 };
+
+TEST(LivenessJudgeTest, AStoppedRankStallsLongBeforeItIsAFault) {
+  Ranks ranks({.size = 3});
+  ranks.board(1).Publish(Activity::kForwardPass, 17, kSilence);
+  EXPECT_EQ(ranks.StallAfter(0, milliseconds(1000)).since, milliseconds(0));
+  for (int i = 0; i < 3; ++i) ranks.board(i).Publish(Activity::kForwardPass, 17, kSilence);
+  ranks.Stop(1);
+  const LivenessJudge::Stall stall = ranks.StallAfter(0, milliseconds(3000));
+  EXPECT_GE(stall.since, milliseconds(3000));
+  EXPECT_LE(stall.since, milliseconds(3200));
+  EXPECT_THAT(stall.reason, HasSubstr("rank 1 (host here, pid "));
+  EXPECT_THAT(stall.reason, HasSubstr("has been silent for 3."));
+  EXPECT_THAT(stall.reason, HasSubstr("in step 17 (forward pass): what is known"));
+  ranks.Continue(1);
+  for (int i = 0; i < 3; ++i) ranks.board(i).Publish(Activity::kForwardPass, 18, kSilence);
+  EXPECT_EQ(ranks.StallAfter(0, kTick).since, milliseconds(0));
+}
+
+TEST(LivenessJudgeTest, AStepStallsOnceItIsLaterThanItMayBe) {
+  Ranks ranks({.size = 2});
+  constexpr milliseconds kLongStep{6'000};
+  for (int i = 0; i < 2; ++i) {
+    ranks.board(i).Publish(Activity::kForwardPass, 17, kSilence + kLongStep);
+  }
+  ranks.WaitInCollective(0);
+  EXPECT_EQ(ranks.StallAfter(0, kLongStep).since, milliseconds(0)) << "a long step";
+  const LivenessJudge::Stall stall = ranks.StallAfter(0, milliseconds(2800));
+  EXPECT_GE(stall.since, milliseconds(2800));
+  EXPECT_LE(stall.since, milliseconds(3400));
+  EXPECT_THAT(stall.reason, HasSubstr("rank 1 (host here, pid "));
+  EXPECT_THAT(stall.reason, HasSubstr("has made no progress for 9."));
+}
+
+TEST(LivenessJudgeTest, WithoutADeadlineNoStepStalls) {
+  Ranks ranks({.size = 2, .silence = milliseconds(0)});
+  for (int i = 0; i < 2; ++i) ranks.board(i).Publish(Activity::kForwardPass, 17, milliseconds(0));
+  EXPECT_EQ(ranks.StallAfter(0, 10 * kSilence).since, milliseconds(0));
+  ranks.Stop(1);
+  EXPECT_GE(ranks.StallAfter(0, milliseconds(3000)).since, milliseconds(3000));
+}
 
 TEST(LivenessJudgeTest, ADeadRankIsNamedAtOnce) {
   Ranks ranks({.size = 3});
