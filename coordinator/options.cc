@@ -61,7 +61,7 @@ void AddLimits(CLI::App* app, Limits* limits) {
   AddGrammarLimits(*app, limits->grammar);
   AddSeconds(app, "--max-request-time", &limits->max_request_time, "one request, queue included");
   AddSeconds(app, "--max-first-token-wait", &limits->max_first_token_wait,
-             "a request that would wait longer for prefill is refused");
+             "a request that would wait longer for its first token is refused");
   AddSeconds(app, "--max-idle-time", &limits->max_idle_time, "a gRPC connection without calls");
   AddSeconds(app, "--max-stalled-write", &limits->max_stalled_write,
              "how long a client may leave a message unread");

@@ -4,19 +4,38 @@
 #include <cmath>
 
 namespace phalanx {
+
+void Admission::Pace::Add(double events, double elapsed_s) {
+  constexpr double kMemory_s = 30;
+  const double weight = std::exp(-elapsed_s / kMemory_s);
+  count = weight * count + events;
+  seconds = weight * seconds + elapsed_s;
+}
+
 void Admission::Reset(int32_t max_num_seqs, int32_t max_num_batched_tokens) {
   max_num_seqs_ = max_num_seqs;
   step_tokens_ = max_num_batched_tokens;
   num_sequences_ = 0;
   waiting_tokens_ = 0;
-  taken_tokens_ = 0;
-  taken_s_ = 0;
+  taken_ = {};
+  prefill_s_ = 0;
+  ended_ = {};
 }
 
 std::optional<double> Admission::rate() const {
   constexpr double kLeast = 1e-9;
-  if (taken_s_ < kLeast || taken_tokens_ < 1) return std::nullopt;
-  return taken_tokens_ / taken_s_;
+  if (taken_.seconds < kLeast || taken_.count < 1) return std::nullopt;
+  return taken_.count / taken_.seconds;
+}
+
+std::optional<double> Admission::end_interval_s(Clock::time_point now) const {
+  if (ended_.count <= 0) return std::nullopt;
+  const auto interval_s = [](const Pace& pace) { return pace.seconds / pace.count; };
+  if (!all_run_places_taken()) return interval_s(ended_);
+  // Long answers end seldom: what has passed since the last end counts as well.
+  Pace with_open = ended_;
+  with_open.Add(1, Seconds(now - end_mark_));
+  return std::max(interval_s(ended_), interval_s(with_open));
 }
 
 std::chrono::milliseconds Admission::retry_delay() const {
@@ -25,8 +44,8 @@ std::chrono::milliseconds Admission::retry_delay() const {
   return std::chrono::milliseconds(std::llround(1e3 * std::clamp(retry_s_, kMin, kMax)));
 }
 
-Status Admission::Check(int32_t num_sequences, int64_t prompt_tokens, Clock::time_point deadline,
-                        Clock::time_point now) {
+Status Admission::Check(const Newcomer& newcomer, Clock::time_point now) {
+  const int32_t num_sequences = newcomer.load.num_sequences;
   const int64_t limit = int64_t{max_num_seqs_} + max_waiting_;
   if (num_sequences > limit) {
     return InvalidField(
@@ -36,61 +55,85 @@ Status Admission::Check(int32_t num_sequences, int64_t prompt_tokens, Clock::tim
   }
   const int64_t excess = int64_t{num_sequences_} + num_sequences - limit;
   if (excess > 0) {
-    // Long answers end seldom: the interval that is still open counts as well.
-    const double interval_s = std::max(end_interval_s_, Seconds(now - end_mark_));
-    retry_s_ = static_cast<double>(excess) * interval_s;
+    constexpr double kUnknown_s = 1;
+    const double open_s = Seconds(now - end_mark_);
+    retry_s_ =
+        static_cast<double>(excess) * end_interval_s(now).value_or(std::max(kUnknown_s, open_s));
     return ResourceExhaustedError(
         "the queue is full: {} sequences are running or waiting and {} more were asked for, "
         "allowed: {} that the workers run and {} that wait",
         num_sequences_, num_sequences, max_num_seqs_, max_waiting_);
   }
-  return CheckWait(prompt_tokens, deadline, now);
+  return CheckWait(newcomer, now);
 }
 
-Status Admission::CheckWait(int64_t prompt_tokens, Clock::time_point deadline,
-                            Clock::time_point now) {
+void Admission::RefusedByShare(int32_t num_missing, int32_t num_held, Clock::time_point now) {
+  // Of the ends to come these get as many as they have of what is there.
+  const double ends = static_cast<double>(num_missing) * num_sequences_ / std::max(num_held, 1);
+  retry_s_ = ends * end_interval_s(now).value_or(1.0);
+}
+
+double Admission::PlaceWait(const Newcomer& newcomer, Clock::time_point now) const {
+  const std::optional<double> interval_s = end_interval_s(now);
+  if (!all_run_places_taken() || !interval_s) return 0;
+  const int32_t ends = num_sequences_ - newcomer.behind.num_sequences + 1 - max_num_seqs_;
+  // Those that run do not make way, whoever is to be next.
+  return std::max(ends, 1) * *interval_s + prefill_s_;
+}
+
+double Admission::PrefillWait(const Newcomer& newcomer) const {
   const std::optional<double> rate = this->rate();
-  if (waiting_tokens_ <= step_tokens_ || !rate) return OkStatus();
-  const double wait_s = static_cast<double>(waiting_tokens_ + prompt_tokens) / *rate;
+  const int64_t ahead = waiting_tokens_ - newcomer.behind.prompt_tokens;
+  if (ahead <= step_tokens_ || !rate) return 0;
+  return static_cast<double>(ahead + newcomer.load.prompt_tokens) / *rate;
+}
+
+Status Admission::CheckWait(const Newcomer& newcomer, Clock::time_point now) {
+  const double wait_s = std::max(PlaceWait(newcomer, now), PrefillWait(newcomer));
+  if (wait_s <= 0) return OkStatus();
+  const auto what_is_there = [&] {
+    return fmt::format("{} sequences are running or waiting and {} prompt tokens wait",
+                       num_sequences_, waiting_tokens_);
+  };
   if (wait_s > max_wait_.count()) {
     retry_s_ = wait_s - max_wait_.count();
     return ResourceExhaustedError(
-        "the queue is full: {} prompt tokens wait, so the first token would take about {:.0f} s, "
-        "allowed: at most {:g} s",
-        waiting_tokens_, wait_s, max_wait_.count());
+        "the queue is full: {}, so the first token would take about {:.1f} s, allowed: at most "
+        "{:g} s",
+        what_is_there(), wait_s, max_wait_.count());
   }
-  if (deadline != Clock::time_point::max() && wait_s > Seconds(deadline - now)) {
-    retry_s_ = wait_s - std::max(Seconds(deadline - now), 0.0);
+  if (newcomer.deadline == Clock::time_point::max()) return OkStatus();
+  const double left_s = Seconds(newcomer.deadline - now);
+  if (wait_s > left_s) {
+    retry_s_ = wait_s - std::max(left_s, 0.0);
     return ResourceExhaustedError(
-        "the queue is too long for the deadline: {} prompt tokens wait, so the first token would "
-        "take about {:.1f} s, and the deadline is in {:.1f} s",
-        waiting_tokens_, wait_s, Seconds(deadline - now));
+        "the queue is too long for the deadline: {}, so the first token would take about {:.1f} s, "
+        "and the deadline is in {:.1f} s",
+        what_is_there(), wait_s, left_s);
   }
   return OkStatus();
 }
 
-void Admission::Enter(int32_t num_sequences, int64_t prompt_tokens, Clock::time_point now) {
+void Admission::Enter(const Load& load, Clock::time_point now) {
   if (waiting_tokens_ == 0) taken_mark_ = now;
-  if (num_sequences_ == 0) end_mark_ = now;
-  num_sequences_ += num_sequences;
-  waiting_tokens_ += prompt_tokens;
+  if (!all_run_places_taken()) end_mark_ = now;
+  num_sequences_ += load.num_sequences;
+  waiting_tokens_ += load.prompt_tokens;
 }
 
-void Admission::TakeUp(int64_t prompt_tokens, Clock::time_point now) {
-  if (waiting_tokens_ > step_tokens_) {
-    constexpr double kMemory_s = 30;
-    const double elapsed = Seconds(now - taken_mark_);
-    const double weight = std::exp(-elapsed / kMemory_s);
-    taken_tokens_ = weight * taken_tokens_ + static_cast<double>(prompt_tokens);
-    taken_s_ = weight * taken_s_ + elapsed;
+void Admission::TakeUp(int64_t prompt_tokens, double prefill_s, Clock::time_point now) {
+  constexpr double kWeight = 0.1;
+  prefill_s_ += kWeight * (prefill_s - prefill_s_);
+  // Where prompts wait for places, how fast they are taken up says nothing of prefill.
+  if (waiting_tokens_ > step_tokens_ && num_sequences_ <= max_num_seqs_) {
+    taken_.Add(static_cast<double>(prompt_tokens), Seconds(now - taken_mark_));
   }
   taken_mark_ = now;
   waiting_tokens_ -= prompt_tokens;
 }
 
-void Admission::Leave(Clock::time_point now) {
-  constexpr double kWeight = 0.1;
-  end_interval_s_ += kWeight * (Seconds(now - end_mark_) - end_interval_s_);
+void Admission::LeaveServed(Clock::time_point now) {
+  if (all_run_places_taken()) ended_.Add(1, Seconds(now - end_mark_));
   end_mark_ = now;
   --num_sequences_;
 }

@@ -1,11 +1,17 @@
-// Who may wait: counts what a worker group was given, learns how fast it takes prompts up, and
-// refuses what the group could serve only much later.
+// Who may wait: counts what a worker group was given, learns how fast it gets on, and refuses what
+// it could serve only much later.
 //
 // A sequence has a place from its admission to its end. The group runs max_num_seqs of them at once
-// and max_waiting more may wait. A prompt waits until the request's first token. While more prompt
-// tokens wait than one step takes, the group prefills as fast as it can, so what it then takes up
-// per second is its rate, and (tokens that wait) / rate is how long a newcomer would wait. Below
-// that a newcomer is in one of the next steps, and there is nothing to measure or to refuse.
+// and max_waiting more may wait. What a newcomer waits for is one of two things.
+//
+// A place among those that run: while all of these are taken, one becomes free with each end, so
+// (sequences ahead that do not run) x (time between ends) is the wait, and then comes the time from
+// a place to the first token.
+//
+// Prefill: a prompt waits until the request's first token. While more prompt tokens wait than one
+// step takes, the group prefills as fast as it can, so what it then takes up per second is its
+// rate, and (tokens that wait) / rate is the wait. Below that a newcomer is in one of the next
+// steps, and there is nothing to measure or to refuse.
 //
 // Pure: time is an argument. Not thread-safe.
 #pragma once
@@ -20,6 +26,19 @@
 
 namespace phalanx {
 
+// Sequences, and their prompts' tokens.
+struct Load {
+  int32_t num_sequences = 0;
+  int64_t prompt_tokens = 0;
+};
+
+struct Newcomer {
+  Load load;  // prompt_tokens 0: not known yet
+  Clock::time_point deadline = Clock::time_point::max();
+  // What waits and would be served after it, where the group serves not in order of arrival.
+  Load behind = {};
+};
+
 class Admission {
  public:
   explicit Admission(const Limits& limits)
@@ -30,25 +49,42 @@ class Admission {
   void Reset(int32_t max_num_seqs, int32_t max_num_batched_tokens);
 
   // INVALID_ARGUMENT naming "sampling.n" where there never will be places for so many sequences.
-  // RESOURCE_EXHAUSTED where a request of `num_sequences` with `prompt_tokens` (0: not known yet)
-  // finds no place, or would wait for its first token longer than max_first_token_wait or beyond
-  // `deadline`. A long prompt alone is no reason.
-  Status Check(int32_t num_sequences, int64_t prompt_tokens, Clock::time_point deadline,
-               Clock::time_point now);
-  // When what Check refused last may be worth repeating.
+  // RESOURCE_EXHAUSTED where the request finds no place, or would wait for its first token longer
+  // than max_first_token_wait or beyond its deadline. A long prompt alone is no reason.
+  Status Check(const Newcomer& newcomer, Clock::time_point now);
+  // Of a request that was refused although the group has places for it: those who share some limit
+  // have `num_held` sequences under way, and `num_missing` of them have to end first.
+  void RefusedByShare(int32_t num_missing, int32_t num_held, Clock::time_point now);
+  // When what was refused last may be worth repeating.
   std::chrono::milliseconds retry_delay() const;
 
-  void Enter(int32_t num_sequences, int64_t prompt_tokens, Clock::time_point now);
-  void TakeUp(int64_t prompt_tokens, Clock::time_point now);  // the request's first token is there
+  void Enter(const Load& load, Clock::time_point now);
+  // The request's first token is there, so long after it had a place.
+  void TakeUp(int64_t prompt_tokens, double prefill_s, Clock::time_point now);
   void GiveUp(int64_t prompt_tokens) { waiting_tokens_ -= prompt_tokens; }  // it ended before
-  void Leave(Clock::time_point now);                                        // one sequence ended
+  // One sequence ended: it had run, or it had only waited.
+  void LeaveServed(Clock::time_point now);
+  void LeaveUnserved() { --num_sequences_; }
 
   int64_t waiting_tokens() const { return waiting_tokens_; }
   // Prompt tokens in a second; none: never measured.
   std::optional<double> rate() const;
+  // Between two ends while all places that run are taken; none: never measured.
+  std::optional<double> end_interval_s(Clock::time_point now) const;
 
  private:
-  Status CheckWait(int64_t prompt_tokens, Clock::time_point deadline, Clock::time_point now);
+  // Events of a time in which they came as fast as they can; the older the less weight.
+  struct Pace {
+    double count = 0;
+    double seconds = 0;
+
+    void Add(double events, double elapsed_s);
+  };
+
+  bool all_run_places_taken() const { return num_sequences_ >= max_num_seqs_; }
+  double PlaceWait(const Newcomer& newcomer, Clock::time_point now) const;
+  double PrefillWait(const Newcomer& newcomer) const;
+  Status CheckWait(const Newcomer& newcomer, Clock::time_point now);
 
   int32_t max_waiting_;
   std::chrono::duration<double> max_wait_;
@@ -58,12 +94,10 @@ class Admission {
   int64_t waiting_tokens_ = 0;
   double retry_s_ = 1.0;
 
-  // Of saturated prefill, the older the less weight.
-  double taken_tokens_ = 0;
-  double taken_s_ = 0;
+  Pace taken_;  // prompt tokens
   Clock::time_point taken_mark_;
-  // Between ends of sequences while some run; a moving average.
-  double end_interval_s_ = 1.0;
+  double prefill_s_ = 0;  // a moving average
+  Pace ended_;            // sequences
   Clock::time_point end_mark_;
 };
 

@@ -91,7 +91,8 @@ Status Dispatcher::CheckAdmission(const ApiKeyPtr& key, int32_t num_choices, int
   return CheckAdmissionLocked(key, num_choices, prompt_tokens, deadline);
 }
 
-Status Dispatcher::CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices) const {
+Status Dispatcher::CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices,
+                                  Clock::time_point now) {
   if (key == nullptr) return OkStatus();
   const int32_t limit = StreamLimit(*key, options_.limits.max_key_streams);
   if (num_choices > limit) {
@@ -101,6 +102,7 @@ Status Dispatcher::CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices) con
   const auto found = choices_of_key_.find(key->id);
   const int32_t has = found == choices_of_key_.end() ? 0 : found->second;
   if (num_choices <= limit - has) return OkStatus();
+  admission_.RefusedByShare(num_choices - (limit - has), has, now);
   return ResourceExhaustedError(
       "this key has {} sequences under way and asks for {} more, allowed: {} at once", has,
       num_choices, limit);
@@ -117,8 +119,24 @@ Status Dispatcher::CheckAdmissionLocked(const ApiKeyPtr& key, int32_t num_choice
   }
   const Clock::time_point now = Clock::now();
   if (now >= deadline) return DeadlineExceededError("the deadline passed on arrival");
-  PHALANX_RETURN_IF_ERROR(CheckKeyLocked(key, num_choices));
-  return admission_.Check(num_choices, prompt_tokens, deadline, now);
+  PHALANX_RETURN_IF_ERROR(CheckKeyLocked(key, num_choices, now));
+  return admission_.Check({.load = {num_choices, prompt_tokens},
+                           .deadline = deadline,
+                           .behind = WaitingBehindLocked(key)},
+                          now);
+}
+
+// What waits and will be served after the key's next request.
+Load Dispatcher::WaitingBehindLocked(const ApiKeyPtr& key) const {
+  Load behind;
+  if (key == nullptr) return behind;
+  const int64_t start = fair_share_.NextStart(key->id);
+  for (const auto& [id, request] : requests_) {
+    if (request.progress == Progress::kBegun || request.fair_start <= start) continue;
+    ++behind.num_sequences;
+    behind.prompt_tokens += request.waiting_tokens;
+  }
+  return behind;
 }
 
 uint64_t Dispatcher::NewRequests(int32_t num_choices) {
@@ -142,7 +160,7 @@ Status Dispatcher::Submit(const std::shared_ptr<Stream>& stream) {
   open_.emplace(stream.get(), stream);
   if (submits.empty()) stream->FinishWithoutEngine();
   const Clock::time_point now = Clock::now();
-  if (!submits.empty()) admission_.Enter(stream->num_choices(), prompt_tokens, now);
+  if (!submits.empty()) admission_.Enter({stream->num_choices(), prompt_tokens}, now);
   int64_t fair_start = 0;
   if (stream->key() != nullptr && !submits.empty()) {
     fair_start = fair_share_.Enter(stream->key()->id, prompt_tokens);
@@ -150,7 +168,9 @@ Status Dispatcher::Submit(const std::shared_ptr<Stream>& stream) {
   }
   for (internal::Submit& submit : submits) {
     const bool is_first = submit.request() == stream->first_request();
-    requests_.emplace(submit.request(), InFlight{stream, is_first ? prompt_tokens : 0, fair_start});
+    requests_.emplace(submit.request(), InFlight{.stream = stream,
+                                                 .waiting_tokens = is_first ? prompt_tokens : 0,
+                                                 .fair_start = fair_start});
     submit.set_fair_start(fair_start);
     session_->Submit(std::move(submit));
   }
@@ -181,7 +201,11 @@ void Dispatcher::Fail(Stream& stream, const Status& status) {
 // The group ended it, or is to forget it.
 void Dispatcher::EraseLocked(Requests::iterator request, Clock::time_point now) {
   admission_.GiveUp(request->second.waiting_tokens);
-  admission_.Leave(now);
+  if (request->second.progress == Progress::kBegun) {
+    admission_.LeaveServed(now);
+  } else {
+    admission_.LeaveUnserved();
+  }
   if (const ApiKeyPtr& key = request->second.stream->key(); key != nullptr) {
     const auto choices = choices_of_key_.find(key->id);
     if (--choices->second == 0) choices_of_key_.erase(choices);
@@ -287,8 +311,12 @@ void Dispatcher::TakeTargets(const internal::StepOutput& step, Clock::time_point
     InFlight& request = it->second;
     const uint64_t choice = output.request() - request.stream->first_request();
     targets_.push_back({request.stream, static_cast<int32_t>(choice), &output});
-    if (output.tokens_size() > 0 && request.waiting_tokens > 0) {
-      admission_.TakeUp(std::exchange(request.waiting_tokens, 0), now);
+    if (output.tokens_size() > 0) {
+      request.progress = Progress::kBegun;
+      if (request.waiting_tokens > 0) {
+        admission_.TakeUp(std::exchange(request.waiting_tokens, 0),
+                          1e-9 * static_cast<double>(output.prefill_ns()), now);
+      }
     }
     if (const ApiKeyPtr& key = request.stream->key(); key != nullptr) {
       fair_share_.Served(request.fair_start);

@@ -97,11 +97,13 @@ class Dispatcher {
   void FailAll(const Status& status);
 
  private:
+  enum class Progress : uint8_t { kWaits, kBegun };  // kBegun: it had a token
   // One choice that the group has.
   struct InFlight {
     std::shared_ptr<Stream> stream;
     int64_t waiting_tokens;  // the prompt's before its first token, counted with choice 0 alone
     int64_t fair_start;      // of FairShare
+    Progress progress = Progress::kWaits;
   };
   using Requests = std::unordered_map<uint64_t, InFlight>;
   struct Target {
@@ -112,7 +114,8 @@ class Dispatcher {
 
   Status CheckAdmissionLocked(const ApiKeyPtr& key, int32_t num_choices, int64_t prompt_tokens,
                               Clock::time_point deadline);
-  Status CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices) const;
+  Status CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices, Clock::time_point now);
+  Load WaitingBehindLocked(const ApiKeyPtr& key) const;
   void Fail(Stream& stream, const Status& status);
   void TakeTargets(const internal::StepOutput& step, Clock::time_point now);
   void Observe(const Target& target, const Stream::Accepted& accepted, Clock::time_point now) const;

@@ -17,10 +17,14 @@ class FairShare {
  public:
   // The virtual start of a request of `tokens` so far.
   int64_t Enter(const std::string& key, int64_t tokens) {
-    int64_t& end = ends_[key];
-    const int64_t start = std::max(end, now_);
-    end = start + tokens;
+    const int64_t start = NextStart(key);
+    ends_[key] = start + tokens;
     return start;
+  }
+  // Where the key's next request would start.
+  int64_t NextStart(const std::string& key) const {
+    const auto end = ends_.find(key);
+    return end == ends_.end() ? now_ : std::max(end->second, now_);
   }
   // It got so many tokens more than Enter knew of.
   void Charge(const std::string& key, int64_t tokens) { ends_[key] += tokens; }

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace phalanx {
 namespace {
 
@@ -25,16 +27,32 @@ class AdmissionTest : public ::testing::Test {
     limits.max_first_token_wait = seconds(10);
     return limits;
   }
-  void Enter(int64_t prompt_tokens) { admission_.Enter(1, prompt_tokens, now_); }
+  void Enter(int64_t prompt_tokens) { admission_.Enter({1, prompt_tokens}, now_); }
   Status Check(int64_t prompt_tokens, Clock::time_point deadline = kNever) {
-    return admission_.Check(1, prompt_tokens, deadline, now_);
+    return admission_.Check({.load = {1, prompt_tokens}, .deadline = deadline}, now_);
+  }
+  Status CheckChoices(int32_t num_choices) {
+    return admission_.Check({.load = {num_choices, 1}}, now_);
+  }
+  double RetrySeconds() const {
+    return 1e-3 * static_cast<double>(admission_.retry_delay().count());
+  }
+  // All places that run are taken, `num_waiting` sequences wait, and one has ended each second.
+  void FillPlaces(int num_waiting) {
+    for (int i = 0; i < kPlaces; ++i) Enter(1);
+    for (int i = 0; i < 100; ++i) {
+      now_ += seconds(1);
+      admission_.LeaveServed(now_);
+      Enter(1);
+    }
+    for (int i = 0; i < num_waiting; ++i) Enter(1);
   }
   // Two prompts of 500 tokens wait; one is taken up after a second: 500 tokens a second.
   void LearnRate() {
     Enter(500);
     Enter(500);
     now_ += seconds(1);
-    admission_.TakeUp(500, now_);
+    admission_.TakeUp(500, 0, now_);
   }
 
   Clock::time_point now_{seconds(1000)};
@@ -49,14 +67,14 @@ TEST_F(AdmissionTest, PlacesAreThoseThatRunAndThoseThatWait) {
   const Status full = Check(1);
   EXPECT_EQ(full.code(), StatusCode::kResourceExhausted);
   EXPECT_THAT(full.message(), HasSubstr("104 sequences"));
-  admission_.Leave(now_);
+  admission_.LeaveUnserved();
   EXPECT_TRUE(Check(1).ok());
-  EXPECT_FALSE(admission_.Check(2, 1, kNever, now_).ok()) << "a choice needs a place of its own";
+  EXPECT_FALSE(CheckChoices(2).ok()) << "a choice needs a place of its own";
 }
 
 TEST_F(AdmissionTest, WhatCanNeverBeAdmittedIsTheRequestsFault) {
-  EXPECT_TRUE(admission_.Check(104, 1, kNever, now_).ok());
-  const Status never = admission_.Check(105, 1, kNever, now_);
+  EXPECT_TRUE(CheckChoices(104).ok());
+  const Status never = CheckChoices(105);
   EXPECT_EQ(never.code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(never.field(), "sampling.n");
   EXPECT_THAT(never.message(), HasSubstr("at most 104"));
@@ -66,26 +84,118 @@ TEST_F(AdmissionTest, TheRetryTimeIsThatOfThePlaceThatIsMissing) {
   for (int i = 0; i < 104; ++i) Enter(1);
   for (int i = 0; i < 100; ++i) {
     now_ += seconds(3);
-    admission_.Leave(now_);
+    admission_.LeaveServed(now_);
     Enter(1);
   }
   ASSERT_FALSE(Check(1).ok());
   EXPECT_NEAR(static_cast<double>(admission_.retry_delay().count()), 3000, 10);
 }
 
-TEST_F(AdmissionTest, IdleTimeIsNoTimeBetweenEnds) {
-  Enter(1);
-  now_ += milliseconds(200);
-  admission_.Leave(now_);
+TEST_F(AdmissionTest, TimeWithPlacesLeftIsNoTimeBetweenEnds) {
+  for (int i = 0; i < kPlaces; ++i) Enter(1);
   for (int i = 0; i < 100; ++i) {
+    now_ += milliseconds(200);
+    admission_.LeaveServed(now_);
     now_ += seconds(3600);
     Enter(1);
-    now_ += milliseconds(200);
-    admission_.Leave(now_);
   }
-  for (int i = 0; i < 104; ++i) Enter(1);
+  for (int i = 0; i < 100; ++i) Enter(1);
   ASSERT_FALSE(Check(1).ok());
-  EXPECT_NEAR(static_cast<double>(admission_.retry_delay().count()), 200, 10);
+  EXPECT_NEAR(RetrySeconds(), 0.2, 0.01);
+}
+
+TEST_F(AdmissionTest, WhoWouldWaitTooLongForAPlaceIsRefused) {
+  FillPlaces(9);
+  EXPECT_EQ(admission_.end_interval_s(now_), 1);
+  EXPECT_TRUE(Check(1).ok()) << "the tenth end is its, after 10 s";
+  Enter(1);
+  const Status refused = Check(1);
+  EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(refused.message(), HasSubstr("14 sequences are running or waiting"));
+  EXPECT_THAT(refused.message(), HasSubstr("11.0 s"));
+  EXPECT_NEAR(RetrySeconds(), 1, 1e-3);
+}
+
+TEST_F(AdmissionTest, AfterAPlaceComesPrefill) {
+  FillPlaces(7);
+  EXPECT_TRUE(Check(1).ok()) << "8 s";
+  for (int i = 0; i < 100; ++i) {
+    Enter(1);
+    admission_.TakeUp(1, 3, now_);
+    admission_.LeaveUnserved();
+  }
+  EXPECT_FALSE(Check(1).ok());
+  EXPECT_NEAR(RetrySeconds(), 1, 0.01);
+}
+
+TEST_F(AdmissionTest, WhoComesWhenToldFindsAPlace) {
+  FillPlaces(10);
+  for (const int num_more : {1, 5, 20}) {
+    for (int i = 0; i < num_more; ++i) Enter(1);
+    ASSERT_FALSE(Check(1).ok());
+    // The group goes on as it did.
+    const int ends = static_cast<int>(std::ceil(RetrySeconds()));
+    EXPECT_EQ(ends, num_more + 1);
+    for (int i = 0; i < ends; ++i) {
+      EXPECT_FALSE(Check(1).ok()) << "sooner there is none";
+      now_ += seconds(1);
+      admission_.LeaveServed(now_);
+    }
+    EXPECT_TRUE(Check(1).ok()) << num_more;
+    Enter(1);
+  }
+}
+
+TEST_F(AdmissionTest, LongAnswersMakeThemselvesKnownBeforeOneEnds) {
+  FillPlaces(5);
+  EXPECT_TRUE(Check(1).ok());
+  now_ += seconds(60);
+  EXPECT_FALSE(Check(1).ok()) << "nothing has ended for a minute";
+}
+
+TEST_F(AdmissionTest, WhoWaitsInVainTeachesNothing) {
+  FillPlaces(9);
+  for (int i = 0; i < 1000; ++i) {
+    Enter(1);
+    now_ += milliseconds(1);
+    admission_.GiveUp(1);
+    admission_.LeaveUnserved();
+  }
+  EXPECT_GE(*admission_.end_interval_s(now_), 1);
+}
+
+TEST_F(AdmissionTest, FreePlacesAreNotWaitedFor) {
+  FillPlaces(0);
+  admission_.LeaveServed(now_);
+  now_ += seconds(3600);
+  EXPECT_TRUE(Check(1).ok());
+}
+
+TEST_F(AdmissionTest, WhatIsServedLaterIsNotWaitedFor) {
+  FillPlaces(50);
+  ASSERT_FALSE(Check(1).ok());
+  EXPECT_TRUE(admission_.Check({.load = {1, 1}, .behind = {45, 45}}, now_).ok());
+  EXPECT_FALSE(admission_.Check({.load = {1, 1}, .behind = {30, 30}}, now_).ok());
+}
+
+TEST_F(AdmissionTest, PromptsThatAreServedLaterAreNotWaitedFor) {
+  LearnRate();
+  admission_.Enter({1, 6000}, now_);
+  ASSERT_FALSE(Check(1).ok());
+  EXPECT_TRUE(admission_.Check({.load = {1, 1}, .behind = {1, 6000}}, now_).ok());
+}
+
+TEST_F(AdmissionTest, TheRetryTimeOfAShareIsThatOfItsOwnEnds) {
+  FillPlaces(0);
+  admission_.RefusedByShare(2, 1, now_);
+  EXPECT_NEAR(RetrySeconds(), 8, 1e-3) << "two of the ends that come one in four to it";
+}
+
+TEST_F(AdmissionTest, PromptsThatWaitForPlacesTeachNoRateOfPrefill) {
+  for (int i = 0; i < kPlaces + 1; ++i) Enter(500);
+  now_ += seconds(1);
+  admission_.TakeUp(500, 0, now_);
+  EXPECT_FALSE(admission_.rate());
 }
 
 TEST_F(AdmissionTest, NothingIsRefusedBeforeTheRateIsKnown) {
@@ -97,7 +207,7 @@ TEST_F(AdmissionTest, NothingIsRefusedBeforeTheRateIsKnown) {
 TEST_F(AdmissionTest, ShortWaitsTeachNothing) {
   Enter(kStepTokens);
   now_ += seconds(1);
-  admission_.TakeUp(kStepTokens, now_);
+  admission_.TakeUp(kStepTokens, 0, now_);
   EXPECT_FALSE(admission_.rate())
       << "less than a step's tokens waited: the group had time to spare";
 }
@@ -111,13 +221,13 @@ TEST_F(AdmissionTest, WhatWouldWaitTooLongIsRefusedWithAnHonestTime) {
   const Status refused = Check(7000);
   EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
   EXPECT_THAT(refused.message(), HasSubstr("500 prompt tokens wait"));
-  EXPECT_THAT(refused.message(), HasSubstr("15 s"));
+  EXPECT_THAT(refused.message(), HasSubstr("15.0 s"));
   EXPECT_NEAR(static_cast<double>(admission_.retry_delay().count()), 5000, 10);
 }
 
 TEST_F(AdmissionTest, ALongPromptAloneIsServed) {
   LearnRate();
-  admission_.TakeUp(500, now_);
+  admission_.TakeUp(500, 0, now_);
   EXPECT_EQ(admission_.waiting_tokens(), 0);
   EXPECT_TRUE(Check(1'000'000).ok());
 }

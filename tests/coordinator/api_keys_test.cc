@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <thread>
 
 #include "coordinator/core/fair_share.h"
 #include "tests/coordinator/test_service.h"
@@ -282,6 +283,47 @@ TEST_F(WithKeys, WhoHasUsedLessStartsEarlier) {
   const auto c = Open(other, "Bearer key-b");
   EXPECT_LT(last_.fair_start(), of_second);
   for (grpc::ClientContext* context : {&first, &second, &other}) context->TryCancel();
+}
+
+// The group serves a key that has used less first, so it does not wait for what others queued.
+TEST(FairAdmissionTest, AQueueOfOneKeyRefusesNoOther) {
+  constexpr int kQueued = 100;
+  Limits limits;
+  limits.max_key_streams = 2 * kQueued;
+  limits.max_first_token_wait = std::chrono::seconds(5);
+  std::vector<ApiKey> keys;
+  for (const char* id : {"greedy", "polite"}) {
+    keys.push_back({.id = id, .digest = Sha256(fmt::format("key-{}", id)), .expires = {}});
+  }
+  TestService service(limits, {.model_dir = testing::DemoModel()},
+                      std::make_shared<RequestObserver>(), std::make_shared<ApiKeys>(keys));
+  internal::Register group = testing::FakeEngine::DefaultRegistration(service.model().vocab_size());
+  group.set_max_num_seqs(1);
+  testing::FakeEngine& engine = service.AttachEngine(group);
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::StreamResponse>>> readers;
+  const auto open = [&](const char* key) {
+    grpc::ClientContext& context = *contexts.emplace_back(std::make_unique<grpc::ClientContext>());
+    context.AddMetadata("authorization", fmt::format("Bearer key-{}", key));
+    return service.stub().GenerateStream(&context, testing::TextRequest("Hi"));
+  };
+  uint64_t first = 0;
+  for (int i = 0; i <= kQueued; ++i) {
+    readers.push_back(open("greedy"));
+    const uint64_t request = service.submits().Pop().request();
+    if (i == 0) first = request;
+  }
+  // One end takes a tenth of a second or more, so a hundred take ten.
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  engine.Send(testing::FakeEngine::Output(first, 0, {1}, internal::ENGINE_FINISH_LENGTH));
+  EXPECT_TRUE(TestService::ReadAll(*readers[0]).status.ok());
+  const grpc::Status refused = TestService::ReadAll(*open("greedy")).status;
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(refused.error_message(), HasSubstr("the first token would take"));
+  readers.push_back(open("polite"));
+  EXPECT_GT(service.submits().Pop().request(), first);
+  for (const auto& context : contexts) context->TryCancel();
+  for (size_t i = 1; i < readers.size(); ++i) TestService::ReadAll(*readers[i]);
 }
 
 }  // namespace
