@@ -97,6 +97,8 @@ TEST_F(AdmissionTest, TimeWithPlacesLeftIsNoTimeBetweenEnds) {
     now_ += milliseconds(200);
     admission_.LeaveServed(now_);
     now_ += seconds(3600);
+    admission_.LeaveServed(now_);
+    Enter(1);
     Enter(1);
   }
   for (int i = 0; i < 100; ++i) Enter(1);
