@@ -116,6 +116,8 @@ std::unique_ptr<v1::Inference::StubInterface> Connect(const ConnectionFlags& fla
   }
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);  // prompt_logprobs of a long prompt are large
+  // gRPC would leave a server that comes back alone for up to two minutes.
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   return v1::Inference::NewStub(grpc::CreateCustomChannel(flags.server, credentials, arguments));
 }
 

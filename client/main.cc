@@ -18,6 +18,7 @@
 #include "client/template.h"
 #include "client/terminal.h"
 #include "client/tokenize.h"
+#include "client/top.h"
 
 namespace {
 
@@ -62,6 +63,7 @@ int main(int argc, char** argv) {
   phalanx::AddChat(app, command);
   phalanx::AddBatch(app, command);
   phalanx::AddBench(app, command);
+  phalanx::AddTop(app, command);
   phalanx::AddTokenize(app, command);
   phalanx::AddDetokenize(app, command);
   phalanx::AddTemplate(app, command);

@@ -163,4 +163,21 @@ grpc::Status FakeInference::Answer(grpc::ServerContext& context, const std::stri
   return grpc::Status::OK;
 }
 
+grpc::Status FakeInference::GetServerInfo(grpc::ServerContext*, const v1::GetServerInfoRequest*,
+                                          v1::ServerInfo* info) {
+  const int look = ++num_looks_;
+  info->set_version("test");
+  info->set_state("ready");
+  info->set_model("fake");
+  info->set_uptime_seconds(look);
+  info->set_num_ranks(2);
+  info->set_device("cpu");
+  info->set_isa("none");
+  info->set_num_prompt_tokens(100 * look);
+  info->set_num_generated_tokens(50 * look);
+  info->set_num_first_tokens(2 * look);
+  info->set_first_token_seconds(0.04 * look);
+  return grpc::Status::OK;
+}
+
 }  // namespace phalanx

@@ -38,6 +38,9 @@ class FakeInference final : public v1::Inference::Service {
                           grpc::ServerWriter<v1::StreamResponse>* writer) override;
   grpc::Status GetModelInfo(grpc::ServerContext* context, const v1::GetModelInfoRequest* request,
                             v1::ModelInfo* info) override;
+  // A busy server of two ranks: 100 prompt tokens, 50 tokens and 2 first tokens more each time.
+  grpc::Status GetServerInfo(grpc::ServerContext* context, const v1::GetServerInfoRequest* request,
+                             v1::ServerInfo* info) override;
 
  private:
   grpc::Status Answer(grpc::ServerContext& context, const std::string& text,
@@ -48,6 +51,7 @@ class FakeInference final : public v1::Inference::Service {
   std::vector<v1::GenerateRequest> generate_requests_;  // guarded by mutex_
   std::vector<v1::ChatRequest> chat_requests_;          // guarded by mutex_
   std::atomic<int> num_cancelled_ = 0;
+  std::atomic<int> num_looks_ = 0;
   std::string address_;
   std::unique_ptr<grpc::Server> server_;
 };
