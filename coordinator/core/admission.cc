@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 namespace phalanx {
 
@@ -18,6 +19,8 @@ void Admission::Reset(int32_t max_num_seqs, int32_t max_num_batched_tokens) {
   num_sequences_ = 0;
   waiting_tokens_ = 0;
   taken_ = {};
+  begun_.clear();
+  run_s_ = 0;
   prefill_s_ = 0;
   ended_ = {};
 }
@@ -76,9 +79,18 @@ void Admission::RefusedByShare(int32_t num_missing, int32_t num_held, Clock::tim
 double Admission::PlaceWait(const Newcomer& newcomer, Clock::time_point now) const {
   const std::optional<double> interval_s = end_interval_s(now);
   if (!all_run_places_taken() || !interval_s) return 0;
-  const int32_t ends = num_sequences_ - newcomer.behind.num_sequences + 1 - max_num_seqs_;
   // Those that run do not make way, whoever is to be next.
-  return std::max(ends, 1) * *interval_s + prefill_s_;
+  const int32_t ends =
+      std::max(num_sequences_ - newcomer.behind.num_sequences + 1 - max_num_seqs_, 1);
+  return std::max(ends * *interval_s, NextEnds(ends, now)) + prefill_s_;
+}
+
+// How long until so many of those that run have ended, if they take as long as others did.
+double Admission::NextEnds(int32_t ends, Clock::time_point now) const {
+  if (ends > max_num_seqs_) return 0;
+  // What has a place and no token yet has all its time before it.
+  if (static_cast<size_t>(ends) > begun_.size()) return run_s_;
+  return run_s_ - Seconds(now - *std::next(begun_.begin(), ends - 1));
 }
 
 double Admission::PrefillWait(const Newcomer& newcomer) const {
@@ -132,7 +144,10 @@ void Admission::TakeUp(int64_t prompt_tokens, double prefill_s, Clock::time_poin
   waiting_tokens_ -= prompt_tokens;
 }
 
-void Admission::LeaveServed(Clock::time_point now) {
+void Admission::LeaveServed(Clock::time_point begun, Clock::time_point now) {
+  constexpr double kWeight = 0.1;
+  run_s_ += kWeight * (Seconds(now - begun) - run_s_);
+  begun_.erase(begun_.find(begun));
   if (all_run_places_taken()) ended_.Add(1, Seconds(now - end_mark_));
   end_mark_ = now;
   --num_sequences_;

@@ -5,8 +5,10 @@
 // and max_waiting more may wait. What a newcomer waits for is one of two things.
 //
 // A place among those that run: while all of these are taken, one becomes free with each end, so
-// (sequences ahead that do not run) x (time between ends) is the wait, and then comes the time from
-// a place to the first token.
+// (sequences ahead that do not run) x (time between ends) is the wait, on average. Answers that
+// began together often end together: where those that have run longest should take longer than that
+// by what answers took so far, that is the wait. Then comes the time from a place to the first
+// token.
 //
 // Prefill: a prompt waits until the request's first token. While more prompt tokens wait than one
 // step takes, the group prefills as fast as it can, so what it then takes up per second is its
@@ -19,6 +21,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <set>
 
 #include "coordinator/core/clock.h"
 #include "coordinator/core/limits.h"
@@ -62,8 +65,9 @@ class Admission {
   // The request's first token is there, so long after it had a place.
   void TakeUp(int64_t prompt_tokens, double prefill_s, Clock::time_point now);
   void GiveUp(int64_t prompt_tokens) { waiting_tokens_ -= prompt_tokens; }  // it ended before
-  // One sequence ended: it had run, or it had only waited.
-  void LeaveServed(Clock::time_point now);
+  void Begin(Clock::time_point now) { begun_.insert(now); }  // a sequence's first token is there
+  // One sequence ended: it began at `begun`, or it had only waited.
+  void LeaveServed(Clock::time_point begun, Clock::time_point now);
   void LeaveUnserved() { --num_sequences_; }
 
   int64_t waiting_tokens() const { return waiting_tokens_; }
@@ -83,6 +87,7 @@ class Admission {
 
   bool all_run_places_taken() const { return num_sequences_ >= max_num_seqs_; }
   double PlaceWait(const Newcomer& newcomer, Clock::time_point now) const;
+  double NextEnds(int32_t ends, Clock::time_point now) const;
   double PrefillWait(const Newcomer& newcomer) const;
   Status CheckWait(const Newcomer& newcomer, Clock::time_point now);
 
@@ -96,8 +101,10 @@ class Admission {
 
   Pace taken_;  // prompt tokens
   Clock::time_point taken_mark_;
-  double prefill_s_ = 0;  // a moving average
-  Pace ended_;            // sequences
+  std::multiset<Clock::time_point> begun_;  // of those that run
+  double run_s_ = 0;                        // from there to the end; a moving average
+  double prefill_s_ = 0;                    // a moving average
+  Pace ended_;                              // sequences
   Clock::time_point end_mark_;
 };
 

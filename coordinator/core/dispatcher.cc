@@ -132,7 +132,7 @@ Load Dispatcher::WaitingBehindLocked(const ApiKeyPtr& key) const {
   if (key == nullptr) return behind;
   const int64_t start = fair_share_.NextStart(key->id);
   for (const auto& [id, request] : requests_) {
-    if (request.progress == Progress::kBegun || request.fair_start <= start) continue;
+    if (request.begun || request.fair_start <= start) continue;
     ++behind.num_sequences;
     behind.prompt_tokens += request.waiting_tokens;
   }
@@ -170,7 +170,8 @@ Status Dispatcher::Submit(const std::shared_ptr<Stream>& stream) {
     const bool is_first = submit.request() == stream->first_request();
     requests_.emplace(submit.request(), InFlight{.stream = stream,
                                                  .waiting_tokens = is_first ? prompt_tokens : 0,
-                                                 .fair_start = fair_start});
+                                                 .fair_start = fair_start,
+                                                 .begun = {}});
     submit.set_fair_start(fair_start);
     session_->Submit(std::move(submit));
   }
@@ -201,8 +202,8 @@ void Dispatcher::Fail(Stream& stream, const Status& status) {
 // The group ended it, or is to forget it.
 void Dispatcher::EraseLocked(Requests::iterator request, Clock::time_point now) {
   admission_.GiveUp(request->second.waiting_tokens);
-  if (request->second.progress == Progress::kBegun) {
-    admission_.LeaveServed(now);
+  if (const auto& begun = request->second.begun) {
+    admission_.LeaveServed(*begun, now);
   } else {
     admission_.LeaveUnserved();
   }
@@ -312,7 +313,10 @@ void Dispatcher::TakeTargets(const internal::StepOutput& step, Clock::time_point
     const uint64_t choice = output.request() - request.stream->first_request();
     targets_.push_back({request.stream, static_cast<int32_t>(choice), &output});
     if (output.tokens_size() > 0) {
-      request.progress = Progress::kBegun;
+      if (!request.begun) {
+        request.begun = now;
+        admission_.Begin(now);
+      }
       if (request.waiting_tokens > 0) {
         admission_.TakeUp(std::exchange(request.waiting_tokens, 0),
                           1e-9 * static_cast<double>(output.prefill_ns()), now);

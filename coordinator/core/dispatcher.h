@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -97,13 +98,12 @@ class Dispatcher {
   void FailAll(const Status& status);
 
  private:
-  enum class Progress : uint8_t { kWaits, kBegun };  // kBegun: it had a token
   // One choice that the group has.
   struct InFlight {
     std::shared_ptr<Stream> stream;
     int64_t waiting_tokens;  // the prompt's before its first token, counted with choice 0 alone
     int64_t fair_start;      // of FairShare
-    Progress progress = Progress::kWaits;
+    std::optional<Clock::time_point> begun;  // when its first token was there
   };
   using Requests = std::unordered_map<uint64_t, InFlight>;
   struct Target {

@@ -37,12 +37,17 @@ class AdmissionTest : public ::testing::Test {
   double RetrySeconds() const {
     return 1e-3 * static_cast<double>(admission_.retry_delay().count());
   }
+  // It had taken no time.
+  void LeaveServed() {
+    admission_.Begin(now_);
+    admission_.LeaveServed(now_, now_);
+  }
   // All places that run are taken, `num_waiting` sequences wait, and one has ended each second.
   void FillPlaces(int num_waiting) {
     for (int i = 0; i < kPlaces; ++i) Enter(1);
     for (int i = 0; i < 100; ++i) {
       now_ += seconds(1);
-      admission_.LeaveServed(now_);
+      LeaveServed();
       Enter(1);
     }
     for (int i = 0; i < num_waiting; ++i) Enter(1);
@@ -84,7 +89,7 @@ TEST_F(AdmissionTest, TheRetryTimeIsThatOfThePlaceThatIsMissing) {
   for (int i = 0; i < 104; ++i) Enter(1);
   for (int i = 0; i < 100; ++i) {
     now_ += seconds(3);
-    admission_.LeaveServed(now_);
+    LeaveServed();
     Enter(1);
   }
   ASSERT_FALSE(Check(1).ok());
@@ -95,9 +100,9 @@ TEST_F(AdmissionTest, TimeWithPlacesLeftIsNoTimeBetweenEnds) {
   for (int i = 0; i < kPlaces; ++i) Enter(1);
   for (int i = 0; i < 100; ++i) {
     now_ += milliseconds(200);
-    admission_.LeaveServed(now_);
+    LeaveServed();
     now_ += seconds(3600);
-    admission_.LeaveServed(now_);
+    LeaveServed();
     Enter(1);
     Enter(1);
   }
@@ -141,11 +146,36 @@ TEST_F(AdmissionTest, WhoComesWhenToldFindsAPlace) {
     for (int i = 0; i < ends; ++i) {
       EXPECT_FALSE(Check(1).ok()) << "sooner there is none";
       now_ += seconds(1);
-      admission_.LeaveServed(now_);
+      LeaveServed();
     }
     EXPECT_TRUE(Check(1).ok()) << num_more;
     Enter(1);
   }
+}
+
+TEST_F(AdmissionTest, AnswersThatBeganTogetherEndTogether) {
+  for (int i = 0; i < kPlaces; ++i) Enter(1);
+  Clock::time_point begun;
+  const auto begin_all = [&] {
+    begun = now_;
+    for (int i = 0; i < kPlaces; ++i) admission_.Begin(now_);
+  };
+  begin_all();
+  for (int round = 0; round < 100; ++round) {
+    now_ += seconds(12);
+    for (int i = 0; i < kPlaces; ++i) {
+      admission_.LeaveServed(begun, now_);
+      Enter(1);
+    }
+    begin_all();
+  }
+  EXPECT_NEAR(*admission_.end_interval_s(now_), 3, 0.5);
+  EXPECT_FALSE(Check(1).ok()) << "the next end is in 12 s";
+  EXPECT_NEAR(RetrySeconds(), 2, 0.1);
+  now_ += seconds(3);
+  EXPECT_TRUE(Check(1).ok()) << "now it is in 9 s";
+  for (int i = 0; i < 3; ++i) Enter(1);
+  EXPECT_FALSE(Check(1).ok()) << "four ends at three seconds each";
 }
 
 TEST_F(AdmissionTest, LongAnswersMakeThemselvesKnownBeforeOneEnds) {
@@ -168,7 +198,7 @@ TEST_F(AdmissionTest, WhoWaitsInVainTeachesNothing) {
 
 TEST_F(AdmissionTest, FreePlacesAreNotWaitedFor) {
   FillPlaces(0);
-  admission_.LeaveServed(now_);
+  LeaveServed();
   now_ += seconds(3600);
   EXPECT_TRUE(Check(1).ok());
 }
