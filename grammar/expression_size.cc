@@ -43,8 +43,7 @@ class ExpressionReader {
           PHALANX_RETURN_IF_ERROR(SkipClass());
           break;
         case '\\':
-          if (at_ + 1 == text_.size()) return InvalidArgumentError("ends inside an escape");
-          at_ += 2;
+          PHALANX_RETURN_IF_ERROR(SkipEscape());
           break;
         case '*':
         case '+':
@@ -68,11 +67,30 @@ class ExpressionReader {
     const size_t begin = at_++;
     if (at_ < text_.size() && text_[at_] == '^') ++at_;
     if (at_ < text_.size() && text_[at_] == ']') ++at_;  // a first ']' is a member
-    while (at_ < text_.size() && text_[at_] != ']') at_ += text_[at_] == '\\' ? 2 : 1;
-    if (at_ >= text_.size()) {
+    while (at_ < text_.size() && text_[at_] != ']') {
+      if (text_[at_] != '\\') {
+        ++at_;
+      } else {
+        PHALANX_RETURN_IF_ERROR(SkipEscape());
+      }
+    }
+    if (at_ == text_.size()) {
       return InvalidArgumentError("has a '[' at byte {} without its ']'", begin);
     }
     ++at_;
+    return OkStatus();
+  }
+
+  Status SkipEscape() {
+    if (at_ + 1 == text_.size()) return InvalidArgumentError("ends inside an escape");
+    const char escaped = text_[at_ + 1];
+    if (escaped == 'p' || escaped == 'P') {
+      return InvalidArgumentError(
+          "has \\{} at byte {}, a class of characters by their Unicode property, which is not "
+          "supported",
+          escaped, at_);
+    }
+    at_ += 2;
     return OkStatus();
   }
 

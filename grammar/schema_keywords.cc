@@ -148,8 +148,40 @@ Status CheckPattern(const Json& schema) {
   return OkStatus();
 }
 
+// The library writes numbers between bounds with at most 6 decimals.
+constexpr double kDecimals = 1e6;
+
+struct Bound {
+  const char* keyword = nullptr;  // null: there is none
+  double steps = 0;  // the outermost number that it allows, in units of the last decimal
+};
+
+// The stricter one of two keywords; `sign` is 1 for lower bounds, -1 for upper ones.
+Bound StricterBound(const Json& schema, const char* inclusive, const char* exclusive, int sign) {
+  Bound bound;
+  for (const char* keyword : {inclusive, exclusive}) {
+    const auto found = schema.find(keyword);
+    if (found == schema.end() || !found->is_number()) continue;
+    double steps = std::round(found->get<double>() * kDecimals);
+    if (keyword == exclusive) steps += sign;
+    if (bound.keyword == nullptr || sign * steps > sign * bound.steps) bound = {keyword, steps};
+  }
+  return bound;
+}
+
+// No text at all would fit, and the library would let an empty answer pass for it.
+Status CheckRange(const Json& schema) {
+  const Bound low = StricterBound(schema, "minimum", "exclusiveMinimum", 1);
+  const Bound high = StricterBound(schema, "maximum", "exclusiveMaximum", -1);
+  if (low.keyword == nullptr || high.keyword == nullptr || low.steps <= high.steps) {
+    return OkStatus();
+  }
+  return InvalidArgumentError(
+      "has {} {} and {} {}, allowed: bounds with a number of at most 6 decimals between them",
+      low.keyword, schema.at(low.keyword).dump(), high.keyword, schema.at(high.keyword).dump());
+}
+
 Status CheckBounds(const Json& schema) {
-  constexpr double kDecimals = 1e6;
   for (const char* bound : {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}) {
     const auto found = schema.find(bound);
     if (found == schema.end() || !found->is_number_float()) continue;
@@ -180,7 +212,8 @@ Status CheckSchemaKeywords(const Json& schema) {
   }
   PHALANX_RETURN_IF_ERROR(CheckRequired(schema));
   PHALANX_RETURN_IF_ERROR(CheckPattern(schema));
-  return CheckBounds(schema);
+  PHALANX_RETURN_IF_ERROR(CheckBounds(schema));
+  return CheckRange(schema);
 }
 
 }  // namespace phalanx

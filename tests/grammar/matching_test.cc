@@ -95,6 +95,30 @@ const char kPerson[] = R"({"type":"object","properties":{"name":{"type":"string"
     "tags":{"type":"array","items":{"type":"boolean"},"minItems":1,"maxItems":3}},
     "required":["name","age","kind","tags"],"additionalProperties":false})";
 
+// Bounds next to each other leave one number, or none: then the schema is refused.
+TEST_F(MatchingTest, NarrowRangesHaveANumberOrAreRefused) {
+  int refused = 0;
+  for (const int begin : {-3, -1, 0, 1, 999'999}) {
+    for (int width = 0; width <= 2; ++width) {
+      for (const char* low : {"minimum", "exclusiveMinimum"}) {
+        for (const char* high : {"maximum", "exclusiveMaximum"}) {
+          const std::string schema = fmt::format(R"({{"type":"number","{}":{:.6f},"{}":{:.6f}}})",
+                                                 low, begin * 1e-6, high, (begin + width) * 1e-6);
+          const GrammarSpec spec{.kind = Kind::kJsonSchema, .source = schema, .choices = {}};
+          const int numbers = width + 1 - (low[0] == 'e' ? 1 : 0) - (high[0] == 'e' ? 1 : 0);
+          EXPECT_EQ(compiler_->Compile(spec, "f").ok(), numbers > 0) << schema;
+          if (numbers > 0) {
+            EXPECT_NE(Wander(spec, 1), "") << schema;
+          } else {
+            ++refused;
+          }
+        }
+      }
+    }
+  }
+  EXPECT_EQ(refused, 5 * 4);
+}
+
 TEST_F(MatchingTest, SchemaTakesWhatFitsAndNothingElse) {
   const GrammarSpec spec = {.kind = Kind::kJsonSchema, .source = kPerson};
   EXPECT_TRUE(Takes(spec, R"({"name": "Ann", "age": 7, "kind": "cat", "tags": [true]})"));
