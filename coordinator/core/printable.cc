@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 
 namespace phalanx {
@@ -22,6 +23,15 @@ std::string Printable(std::string_view text) {
     fmt::format_to(std::back_inserter(out), "... ({} bytes)", text.size());
   }
   return out;
+}
+
+std::string SafeKey(std::string_view key) {
+  constexpr size_t kMaxBytes = 48;
+  const bool plain = key.size() <= kMaxBytes && std::all_of(key.begin(), key.end(), [](char c) {
+                       return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                              (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
+                     });
+  return plain && !key.empty() ? std::string(key) : Printable(key);
 }
 
 }  // namespace phalanx

@@ -10,4 +10,7 @@ namespace phalanx {
 // cut after 48 bytes with a note of the whole length.
 std::string Printable(std::string_view text);
 
+// A key of an object: as it is where it is an ordinary one, else as Printable has it.
+std::string SafeKey(std::string_view key);
+
 }  // namespace phalanx

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "coordinator/core/printable.h"
+#include "coordinator/http/request_id.h"
 
 namespace phalanx::http {
 namespace {
@@ -289,12 +290,13 @@ void Connection::Dispatch() {
 // The connection ends with it: what follows on it cannot be told apart from the refused request.
 void Connection::Refuse(Refusal refusal) {
   spdlog::info("http: {} is refused: {} {}", peer_, refusal.status, refusal.message);
+  Response response = ToResponse(refusal);
+  if (parser_ != nullptr) AddRequestId(parser_->request(), &response);
   parser_.reset();
   core_.body_bytes -= std::exchange(body_bytes_, 0);
   ClearDeadline();
   phase_ = Phase::kReply;
   close_after_ = true;
-  const Response response = ToResponse(refusal);
   AppendHead(response, {.content_length = response.body.size(), .close = true}, loop_.Date(),
              &output_);
   output_.append(response.body);

@@ -21,7 +21,10 @@ void Connection::Send(const LinkPtr& link, Response response) {
   phase_ = Phase::kReply;
   status_ = response.status;
   close_after_ |= draining_;
-  AppendHead(response, {.content_length = response.body.size(), .close = close_after_},
+  AppendHead(response,
+             {.content_length = response.body.size(),
+              .close = close_after_,
+              .keep_alive = !chunked_ && !close_after_},
              loop_.Date(), &output_);
   if (!head_only_ && HasBody(response.status)) output_.append(response.body);
   Flush();

@@ -77,13 +77,14 @@ std::optional<Refusal> CheckContentEncoding(const Request& request) {
 }
 
 bool WantsKeepAlive(const Request& request, HttpVersion version) {
-  if (version == HttpVersion::k10) return false;
+  bool keep_alive = version == HttpVersion::k11;
   for (const std::string_view value : ValuesOf(request, "connection")) {
     for (const std::string& option : ListOf(value)) {
       if (option == "close") return false;
+      if (option == "keep-alive") keep_alive = true;
     }
   }
-  return true;
+  return keep_alive;
 }
 
 }  // namespace

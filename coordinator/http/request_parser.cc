@@ -14,6 +14,7 @@ namespace {
 
 // Between two requests some clients send a line end more than they should.
 constexpr size_t kMaxEmptyLines = 4;
+constexpr std::string_view kLineEnd = "\r\n";
 
 bool IsToken(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), IsTokenChar);
@@ -30,12 +31,6 @@ std::string_view TrimBlanks(std::string_view text) {
 }
 
 }  // namespace
-
-std::string_view Request::FindHeader(std::string_view name) const {
-  const auto it = std::find_if(headers.begin(), headers.end(),
-                               [name](const Header& header) { return header.name == name; });
-  return it == headers.end() ? std::string_view() : std::string_view(it->value);
-}
 
 size_t RequestParser::Consume(std::string_view data) {
   size_t used = 0;
@@ -61,9 +56,9 @@ size_t RequestParser::Consume(std::string_view data) {
 
 // Takes bytes one line at most. Refuses at the first byte that is wrong, whatever follows it.
 void RequestParser::ConsumeLine(std::string_view data, size_t* used) {
+  const size_t most = limits_.max_line_bytes + kLineEnd.size();
   const size_t room =
-      has_request_line_ ? std::min(limits_.max_line_bytes, limits_.max_header_bytes - header_bytes_)
-                        : limits_.max_line_bytes;
+      has_request_line_ ? std::min(most, limits_.max_header_bytes - header_bytes_) : most;
   std::string_view rest = data.substr(*used).substr(0, room - line_.size());
   if (rest.empty()) return RefuseLength();
   const size_t line_feed = rest.find('\n');
@@ -81,7 +76,7 @@ void RequestParser::RefuseLength() {
   if (!has_request_line_) {
     Refuse({414, fmt::format("request line: has more than {} bytes, which are allowed",
                              limits_.max_line_bytes)});
-  } else if (line_.size() >= limits_.max_line_bytes) {
+  } else if (line_.size() >= limits_.max_line_bytes + kLineEnd.size()) {
     Refuse({431, fmt::format("a header: has more than {} bytes, which are allowed",
                              limits_.max_line_bytes)});
   } else {
@@ -93,12 +88,12 @@ void RequestParser::RefuseLength() {
 void RequestParser::EndLine() {
   std::string line;
   line.swap(line_);
-  const bool ends_well = line.ends_with("\r\n");
-  if (!ends_well || line.find('\r') != line.size() - 2) {
+  const bool ends_well = line.ends_with(kLineEnd);
+  if (!ends_well || line.find('\r') != line.size() - kLineEnd.size()) {
     return Refuse({400, "request line and headers: are not ended by CR LF each"});
   }
   if (has_request_line_) header_bytes_ += line.size();
-  line.resize(line.size() - 2);
+  line.resize(line.size() - kLineEnd.size());
   if (!has_request_line_) {
     if (!line.empty()) return ParseRequestLine(line);
     if (++empty_lines_ > kMaxEmptyLines) Refuse({400, "request line: is empty"});

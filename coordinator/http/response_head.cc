@@ -93,6 +93,7 @@ void AppendHead(const Response& response, const ResponseFraming& framing, std::s
   }
   if (has_body && framing.chunked) *out += "Transfer-Encoding: chunked\r\n";
   if (framing.close) *out += "Connection: close\r\n";
+  if (framing.keep_alive) *out += "Connection: keep-alive\r\n";
   *out += "\r\n";
 }
 

@@ -16,6 +16,7 @@ struct ResponseFraming {
   std::optional<size_t> content_length;  // none: chunked, or up to the connection's end
   bool chunked = false;
   bool close = false;
+  bool keep_alive = false;  // said to a client of HTTP/1.0, which expects the other
 };
 
 // Status line and headers with the empty line. `date` is an IMF-fixdate. Control characters in

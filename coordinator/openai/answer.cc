@@ -17,15 +17,6 @@ class Answer::PartSink final : public Sink {
   const std::shared_ptr<Answer> answer_;
 };
 
-std::string SafeRequestId(std::string_view value) {
-  constexpr size_t kMaxBytes = 128;
-  std::string safe;
-  for (const char c : value.substr(0, kMaxBytes)) {
-    if (c > ' ' && c <= '~') safe += c;
-  }
-  return safe;
-}
-
 void Answer::Run(const std::vector<StartPart>& starts) {
   init_.exchange->Watch(weak_from_this());
   const auto sink = std::make_shared<PartSink>(shared_from_this());

@@ -90,7 +90,4 @@ class Answer final : public http::BodySource,
   bool ended_ = false;  // buffer_ has the last of the events
 };
 
-// A header value for X-Request-Id: printable ASCII without spaces, at most 128 bytes.
-std::string SafeRequestId(std::string_view value);
-
 }  // namespace phalanx::openai

@@ -68,6 +68,7 @@ struct ChatCall : Call {
 
 struct CompletionCall : Call {
   std::vector<v1::GenerateRequest> requests;  // one for each prompt, with all of Call's
+  bool has_prompt_list = false;
 };
 
 }  // namespace phalanx::openai

@@ -23,6 +23,7 @@ Status ReadPrompts(const JsonField& field, CompletionCall* call) {
   const bool is_ids = json.is_array() && !json.empty() && json.front().is_number();
   if (json.is_string() || is_ids) return ReadPrompt(field, &call->requests.emplace_back());
   if (!json.is_array() || json.empty()) return field.Refuse(kPromptForms);
+  call->has_prompt_list = true;
   for (size_t i = 0; i < json.size(); ++i) {
     const JsonField prompt = field.At(i);
     const bool same = prompt.json().type() == json.front().type();

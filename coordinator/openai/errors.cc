@@ -35,11 +35,9 @@ std::string_view TypeOf(StatusCode code) {
 }
 
 constexpr Renaming kRenamings[] = {
-    {"sampling.", ""},
-    {"prompt.text", "prompt"},
-    {"prompt.token_ids", "prompt"},
-    {"tools_json", "tools"},
-    {"chat_template_kwargs_json", "chat_template_kwargs"},
+    {"sampling.", ""},         {"body.", ""},
+    {"prompt.text", "prompt"}, {"prompt.token_ids", "prompt"},
+    {"tools_json", "tools"},   {"chat_template_kwargs_json", "chat_template_kwargs"},
 };
 
 std::string RenamedField(std::string field, std::span<const Renaming> own) {

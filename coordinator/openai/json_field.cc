@@ -18,18 +18,11 @@ std::string Join(const std::string& path, std::string_view key) {
 
 }  // namespace
 
-std::string SafeKey(std::string_view key) {
-  constexpr size_t kMaxBytes = 48;
-  const bool plain = key.size() <= kMaxBytes && std::all_of(key.begin(), key.end(), [](char c) {
-                       return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                              (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
-                     });
-  return plain && !key.empty() ? std::string(key) : Printable(key);
-}
-
 StatusOr<Json> ParseBody(std::string_view body, const Limits& limits) {
-  const Status checked = CheckJsonObject("body", body, limits);
-  if (!checked.ok()) return Status(checked.code(), checked.message());  // no field is at fault
+  constexpr std::string_view kBody = "body";
+  const Status checked = CheckJsonObject(kBody, body, limits);
+  if (checked.field() == kBody) return Status(checked.code(), checked.message());  // of no field
+  PHALANX_RETURN_IF_ERROR(checked);
   return Json::parse(body, nullptr, false);
 }
 
@@ -60,7 +53,15 @@ StatusOr<int32_t> JsonField::Int32() const {
 }
 
 StatusOr<uint64_t> JsonField::Seed() const {
-  if (!value_->is_number_integer()) return Refuse("an integer of 64 bits");
+  constexpr std::string_view kAllowed = "an integer of 64 bits";
+  if (value_->is_number_float()) {
+    constexpr double kMostExact = 1LL << 53;
+    const auto number = value_->get<double>();
+    const bool is_integer = number == std::floor(number) && std::abs(number) <= kMostExact;
+    if (!is_integer) return Refuse(kAllowed);
+    return static_cast<uint64_t>(static_cast<int64_t>(number));
+  }
+  if (!value_->is_number_integer()) return Refuse(kAllowed);
   if (value_->is_number_unsigned()) return value_->get<uint64_t>();
   return static_cast<uint64_t>(value_->get<int64_t>());
 }

@@ -21,9 +21,6 @@ StatusOr<Json> ParseBody(std::string_view body, const Limits& limits);
 // A value for an error message: its JSON in safe characters, or how many entries it has.
 std::string Describe(const Json& value);
 
-// A key that a client chose, safe for an error message or a log line.
-std::string SafeKey(std::string_view key);
-
 // A value and where it is. All reads: INVALID_ARGUMENT with the path as the status's field.
 class JsonField {
  public:
@@ -36,7 +33,7 @@ class JsonField {
 
   StatusOr<bool> Bool() const;
   StatusOr<int32_t> Int32() const;  // 5.0 is an integer, too
-  // From -2^63 to 2^64 - 1; negative ones in two's complement.
+  // From -2^63 to 2^64 - 1; negative ones in two's complement. 5.0 is an integer up to 2^53.
   StatusOr<uint64_t> Seed() const;
   StatusOr<float> Float() const;
   StatusOr<std::string> String() const;

@@ -3,6 +3,8 @@
 #include <chrono>
 #include <utility>
 
+#include "coordinator/core/printable.h"
+#include "coordinator/http/request_id.h"
 #include "coordinator/openai/answer.h"
 #include "coordinator/openai/chat_format.h"
 #include "coordinator/openai/completion_format.h"
@@ -22,13 +24,6 @@ int64_t SystemTime() {
       .count();
 }
 
-std::string_view HeaderOf(const http::Request& request, std::string_view name) {
-  for (const http::Header& header : request.headers) {
-    if (header.name == name) return header.value;
-  }
-  return {};
-}
-
 // Equal for servers whose answers are equal.
 std::string Fingerprint(const std::string& numerics_id) {
   uint64_t hash = 0xCBF29CE484222325U;  // FNV-1a
@@ -38,13 +33,21 @@ std::string Fingerprint(const std::string& numerics_id) {
 
 // As vLLM: the media type alone counts, and it must be there.
 Status CheckContentType(const http::Request& request) {
-  std::string type(HeaderOf(request, "content-type"));
+  std::string type(request.FindHeader("content-type"));
   type.resize(std::min(type.find(';'), type.size()));
   while (!type.empty() && type.back() == ' ') type.pop_back();
   for (char& c : type) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   if (type == "application/json") return OkStatus();
   return InvalidArgumentError("Content-Type: is {}, allowed: application/json",
                               type.empty() ? "absent" : SafeKey(type));
+}
+
+// What is wrong with one of several prompts, with that one's name.
+Status OfPrompt(size_t index, const Status& status) {
+  if (status.field() != "prompt" && !status.field().starts_with("prompt.")) return status;
+  const std::string name = fmt::format("prompt[{}]", index);
+  const Renaming words[] = {{"prompt.text", name}, {"prompt.token_ids", name}, {"prompt", name}};
+  return InWordsOfApi(status, words);
 }
 
 class OpenAiHandler final : public http::Handler,
@@ -67,10 +70,10 @@ class OpenAiHandler final : public http::Handler,
       return;
     }
     if (request.method == "OPTIONS") {
-      exchange->Send({.status = 204,
-                      .headers = {{"Allow", AllowedMethods(route)}},
-                      .content_type = "",
-                      .body = ""});
+      Reply(*exchange, {.status = 204,
+                        .headers = {{"Allow", AllowedMethods(route)}},
+                        .content_type = "",
+                        .body = ""});
       return;
     }
     if (any || !Serves(*route, request.method)) {
@@ -79,7 +82,7 @@ class OpenAiHandler final : public http::Handler,
     }
     StatusOr<ApiKeyPtr> key = ApiKeyPtr();
     if (route->access == Access::kKey) {
-      key = frontend_.Authenticate(HeaderOf(request, "authorization"));
+      key = frontend_.Authenticate(request.FindHeader("authorization"));
     }
     if (!key.ok()) {
       Refuse(*exchange, key.status());
@@ -102,13 +105,8 @@ class OpenAiHandler final : public http::Handler,
   }
 
  private:
-  static std::string RequestId(const http::Exchange& exchange) {
-    return SafeRequestId(HeaderOf(exchange.request(), "x-request-id"));
-  }
-
   static void Reply(http::Exchange& exchange, http::Response response) {
-    std::string id = RequestId(exchange);
-    if (!id.empty()) response.headers.push_back({"X-Request-Id", std::move(id)});
+    http::AddRequestId(exchange.request(), &response);
     exchange.Send(std::move(response));
   }
 
@@ -175,7 +173,7 @@ class OpenAiHandler final : public http::Handler,
     if (file == nullptr) {
       return Refuse(exchange, NotFoundError("there is nothing at {}", SafeKey(path)));
     }
-    Reply(exchange, web::Answer(*file, HeaderOf(exchange.request(), "if-none-match")));
+    Reply(exchange, web::Answer(*file, exchange.request().FindHeader("if-none-match")));
   }
 
   void AnswerPost(const ExchangePtr& exchange, const Route& route, const ApiKeyPtr& key) {
@@ -211,10 +209,12 @@ class OpenAiHandler final : public http::Handler,
     if (const Status fits = CheckPrompts(*call, key); !fits.ok()) return Refuse(*exchange, fits);
     auto format = std::make_unique<CompletionFormat>(*call);
     std::vector<StartPart> starts;
-    for (v1::GenerateRequest& request : call->requests) {
-      Label(*exchange, &request);
-      starts.emplace_back([this, &request](Caller caller) {
-        return frontend_.Generate(request, std::move(caller));
+    for (size_t i = 0; i < call->requests.size(); ++i) {
+      Label(*exchange, &call->requests[i]);
+      starts.emplace_back([this, &call = *call, i](Caller caller) {
+        auto stream = frontend_.Generate(call.requests[i], std::move(caller));
+        if (stream.ok() || !call.has_prompt_list) return stream;
+        return decltype(stream)(OfPrompt(i, stream.status()));
       });
     }
     Start(exchange, key, *call, std::move(format), starts);
@@ -234,7 +234,7 @@ class OpenAiHandler final : public http::Handler,
   // A client's own id is a label, wherever it stands.
   template <typename Request>
   static void Label(const http::Exchange& exchange, Request* request) {
-    if (request->request_id().empty()) request->set_request_id(RequestId(exchange));
+    if (request->request_id().empty()) request->set_request_id(RequestIdOf(exchange.request()));
   }
 
   void Start(const ExchangePtr& exchange, const ApiKeyPtr& key, const Call& call,
@@ -244,7 +244,7 @@ class OpenAiHandler final : public http::Handler,
     init.head.model = frontend_.model().id();
     init.head.system_fingerprint = Fingerprint(frontend_.GetServerInfo().numerics_id());
     init.key = key;
-    init.request_id = RequestId(*exchange);
+    init.request_id = RequestIdOf(exchange->request());
     init.delivery = call.answer.stream ? Delivery::kIncremental : Delivery::kWhole;
     init.return_token_ids = call.answer.return_token_ids;
     std::make_shared<Answer>(std::move(init))->Run(starts);

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "coordinator/core/printable.h"
 #include "coordinator/openai/json_field.h"
 
 namespace phalanx::openai {

@@ -29,13 +29,19 @@ class BoundsChecker final : public nlohmann::json_sax<nlohmann::json> {
 
   bool key(string_t& key) override {
     if (++num_keys_ > bounds_.max_keys) return Fail({.kind = JsonFault::Kind::kTooManyKeys});
+    if (open_.size() == 1) top_key_ = key;
     if (bounds_.duplicates == DuplicateKeys::kAllowed) return true;
     if (open_.back().insert(key).second) return true;
     return Fail({.kind = JsonFault::Kind::kDuplicateKey, .key = key, .depth = open_.size()});
   }
 
-  bool parse_error(std::size_t position, const std::string&,
-                   const nlohmann::detail::exception&) override {
+  bool parse_error(std::size_t position, const std::string& token,
+                   const nlohmann::detail::exception& error) override {
+    constexpr int kNumberOverflow = 406;  // the library's number of that error
+    if (error.id == kNumberOverflow) {
+      return Fail(
+          {.kind = JsonFault::Kind::kNumberTooLarge, .key = std::move(top_key_), .number = token});
+    }
     return Fail({.kind = JsonFault::Kind::kNotJson, .position = position});
   }
 
@@ -64,6 +70,7 @@ class BoundsChecker final : public nlohmann::json_sax<nlohmann::json> {
   const JsonBounds& bounds_;
   std::vector<std::unordered_set<std::string>> open_;  // the keys of each open object or array
   int32_t num_keys_ = 0;
+  std::string top_key_;  // the last one of an object at the top
   std::optional<JsonFault> fault_;
 };
 

@@ -23,11 +23,13 @@ struct JsonBounds {
 };
 
 struct JsonFault {
-  enum class Kind { kNotJson, kNoObject, kTooDeep, kTooManyKeys, kDuplicateKey };
+  // kNumberTooLarge: no double holds it.
+  enum class Kind { kNotJson, kNoObject, kTooDeep, kTooManyKeys, kDuplicateKey, kNumberTooLarge };
   Kind kind = Kind::kNotJson;
-  size_t position = 0;   // of kNotJson: a byte of the text
-  std::string key = {};  // of kDuplicateKey
-  size_t depth = 0;      // of kDuplicateKey: 1 is an object at the top
+  size_t position = 0;      // of kNotJson: a byte of the text
+  std::string key = {};     // of kDuplicateKey; of kNumberTooLarge: of the top object it lies in
+  size_t depth = 0;         // of kDuplicateKey: 1 is an object at the top
+  std::string number = {};  // of kNumberTooLarge
 };
 
 // The first fault in the order of the text; nullopt: it is one JSON value within the bounds. Takes

@@ -89,6 +89,20 @@ TEST(KeepAlive, EndsWithHttp10) {
   EXPECT_EQ(response.body, "0\n1\n2\n");
 }
 
+TEST(KeepAlive, GoesOnWithHttp10WhereTheClientSaysSo) {
+  TestServer server;
+  RawClient client = server.Connect();
+  for (int i = 1; i < 4; ++i) {
+    client.Write("GET /bytes?" + std::to_string(i) + " HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    const ParsedResponse response = client.ReadResponse();
+    EXPECT_EQ(response.headers.at("connection"), "keep-alive");
+    EXPECT_EQ(response.body, std::string(static_cast<size_t>(i), 'x'));
+  }
+  client.Write("GET /bytes?1 HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(client.ReadResponse().headers.at("connection"), "close");
+  EXPECT_TRUE(client.EndsWithin(milliseconds(1000)));
+}
+
 TEST(KeepAlive, AnswersWhoClosedItsSideAfterAsking) {
   TestServer server;
   RawClient client = server.Connect();

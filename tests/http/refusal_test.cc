@@ -44,6 +44,19 @@ TEST(Refusals, HaveTheErrorBodyAndEndTheConnection) {
   EXPECT_EQ(server.handler().num_requests(), 0);
 }
 
+TEST(Refusals, ReportTheRequestIdThatCameBefore) {
+  TestServer server;
+  for (const char* headers :
+       {"Content-Length: 4000000\r\n", "Content-Encoding: br\r\n", "A : b\r\n"}) {
+    RawClient client = server.Connect();
+    client.Write(Get("/", std::string("X-Request-Id: mine\t1\r\n") + headers));
+    EXPECT_EQ(client.ReadResponse().headers.at("x-request-id"), "mine1") << headers;
+  }
+  RawClient client = server.Connect();
+  client.Write(Get("/", "Content-Length: 4000000\r\n"));
+  EXPECT_FALSE(client.ReadResponse().headers.contains("x-request-id"));
+}
+
 TEST(Refusals, ReachClientsThatGoOnSending) {
   TestServer server;
   RawClient client = server.Connect();

@@ -61,6 +61,13 @@ std::string WithHeaders(const std::string& headers, const std::string& body = ""
   return "POST / HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n" + body;
 }
 
+// Without its end, of so many bytes.
+std::string RequestLineOf(size_t bytes) {
+  const std::string begin = "GET /";
+  const std::string end = " HTTP/1.0";
+  return begin + std::string(bytes - begin.size() - end.size(), 'a') + end;
+}
+
 std::string Chunked(const std::string& chunks) {
   return WithHeaders("Transfer-Encoding: chunked\r\n", chunks);
 }
@@ -194,11 +201,11 @@ std::vector<Case> Cases() {
       {"ExpectElse", WithHeaders("Expect: tea\r\n"), 417},
       {"UpgradeIsIgnored", WithHeaders("Upgrade: h2c\r\nConnection: Upgrade\r\n"), 0},
       // Sizes.
-      {"LongTarget", "GET /" + std::string(8'100, 'a') + " HTTP/1.0\r\n\r\n", 0},
-      {"TooLongTarget", "GET /" + std::string(9'000, 'a') + " HTTP/1.0\r\n\r\n", 414},
+      {"LongTarget", RequestLineOf(8'192) + "\r\n\r\n", 0},
+      {"TooLongTarget", RequestLineOf(8'193) + "\r\n\r\n", 414},
       {"TooLongWithoutEnd", std::string(9'000, 'a'), 414},
-      {"LongHeader", WithHeaders("A: " + std::string(8'100, 'a') + "\r\n"), 0},
-      {"TooLongHeader", WithHeaders("A: " + std::string(9'000, 'a') + "\r\n"), 431},
+      {"LongHeader", WithHeaders("A: " + std::string(8'189, 'a') + "\r\n"), 0},
+      {"TooLongHeader", WithHeaders("A: " + std::string(8'190, 'a') + "\r\n"), 431},
   };
 }
 
@@ -282,7 +289,9 @@ TEST(RequestParser, KeepsAliveAsTheVersionSays) {
   EXPECT_TRUE(keep_alive(WithHeaders("")));
   EXPECT_TRUE(keep_alive(WithHeaders("Connection: keep-alive\r\n")));
   EXPECT_FALSE(keep_alive(WithHeaders("Connection: TE, Close\r\n")));
-  EXPECT_FALSE(keep_alive("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
+  EXPECT_FALSE(keep_alive("GET / HTTP/1.0\r\n\r\n"));
+  EXPECT_TRUE(keep_alive("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
+  EXPECT_FALSE(keep_alive("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n"));
 }
 
 }  // namespace

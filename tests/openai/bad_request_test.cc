@@ -60,6 +60,8 @@ const Row kBoth[] = {
     {R"("temperature":-0.1)", "temperature"},
     {R"("temperature":2.1)", "temperature"},
     {R"("temperature":1e300)", "temperature"},
+    {R"("temperature":1e400)", "temperature"},
+    {R"("unknown":[1e400])", "unknown"},
     {R"("top_p":0)", "top_p"},
     {R"("top_p":1.5)", "top_p"},
     {R"("top_p":"x")", "top_p"},

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "coordinator/core/printable.h"
+
 namespace phalanx::openai {
 namespace {
 
@@ -22,6 +24,23 @@ TEST(ParseBodyTest, RefusesWhatIsNotStrict) {
         "{\"a\":\"\n\"}", "{\"a\":1,\"a\":2}", "{\"b\":{\"a\":1,\"a\":2}}"}) {
     EXPECT_NE(ErrorOf(body), "") << body;
   }
+}
+
+TEST(ParseBodyTest, NamesTheFieldOfANumberThatIsTooLarge) {
+  for (const auto& [body, message] : {
+           std::pair(R"({"n":1,"top_p":1e400})",
+                     "body.top_p: is 1e400, allowed: numbers that a double can hold"),
+           std::pair(R"({"logit_bias":{"5":[{"x":-1e999}]}})",
+                     "body.logit_bias: is -1e999, allowed: numbers that a double can hold"),
+       }) {
+    const auto parsed = ParseBody(body, {});
+    EXPECT_EQ(parsed.status().message(), message);
+    EXPECT_EQ(parsed.status().field(),
+              parsed.status().message().substr(0, parsed.status().field().size()));
+    EXPECT_THAT(parsed.status().field(), ::testing::StartsWith("body."));
+  }
+  EXPECT_THAT(ErrorOf("{\"a\":1" + std::string(5000, '0') + "}"), HasSubstr("000..., allowed"));
+  EXPECT_EQ(ParseBody("{", {}).status().field(), "");
 }
 
 TEST(ParseBodyTest, BoundsDepthAndKeys) {
@@ -54,7 +73,10 @@ TEST(JsonFieldTest, TypesAndTheirErrors) {
   EXPECT_FALSE(root.At("huge").Int32().ok());
   EXPECT_FALSE(root.At("huge").Float().ok());
   EXPECT_FALSE(root.At("b").Float().ok());
-  EXPECT_FALSE(root.At("h").Seed().ok());
+  EXPECT_EQ(root.At("f").Seed().value(), 5U);
+  EXPECT_EQ(root.At("h").Seed().status().message(), "h: is 0.5, allowed: an integer of 64 bits");
+  EXPECT_FALSE(root.At("huge").Seed().ok());
+  EXPECT_FALSE(root.At("s").Seed().ok());
   EXPECT_EQ(root.At("s").Bool().status().message(), "s: is \"x\\x0a\", allowed: true or false");
   EXPECT_EQ(root.At("l").At(0).String().status().field(), "l[0]");
   EXPECT_EQ(root.At("l").String().status().message(),
