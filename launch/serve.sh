@@ -173,10 +173,21 @@ setsid setpriv --pdeathsig KILL "$bin/coordinator" "${coordinator_args[@]}" --en
   --ready-file "$runtime/ready" 2>"$runtime/log" >/dev/null </dev/null &
 coordinator=$!
 
+# mpirun listens on all addresses, whatever it is told. The ranks of one host need no network, so they get one of their own, with a loopback
+# alone: by root's right, or as a user may who first takes a user namespace.
+network=()
+for namespaces in "--net" "--user --map-current-user --keep-caps --net"; do
+  # shellcheck disable=SC2206
+  own=(unshare $namespaces -- sh -c 'ip link set lo up && exec "$@"' sh)
+  "${own[@]}" true 2>/dev/null && network=("${own[@]}") && break
+done
+[ ${#network[@]} -gt 0 ] ||
+  echo "serve.sh: no network namespace can be had here: mpirun listens on all addresses, see SECURITY.md" >&2
+
 mpi=(--bind-to none --oversubscribe --mca btl_vader_backing_directory "$runtime"
   --mca orte_base_help_aggregate 1 -np "$ranks")
 [ "$(id -u)" -eq 0 ] && mpi+=(--allow-run-as-root)
-setsid setpriv --pdeathsig TERM mpirun "${mpi[@]}" "$bin/worker" "${worker_args[@]}" \
+setsid "${network[@]}" setpriv --ambient-caps=-all --inh-caps=-all --pdeathsig TERM mpirun "${mpi[@]}" "$bin/worker" "${worker_args[@]}" \
   --engine "$runtime/engine.sock" >"$runtime/log" 2>&1 </dev/null &
 group=$!
 session=$group

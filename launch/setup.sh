@@ -19,6 +19,7 @@ build_packages=(
   "libprotobuf-dev:protocol messages"
   "libopenmpi-dev:MPI between ranks"
   "openmpi-bin:mpirun"
+  "iproute2:gives mpirun a network of its own"
   "libhwy-dev:portable SIMD"
   "libfmt-dev:message formatting"
   "libspdlog-dev:logging"

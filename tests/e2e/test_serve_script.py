@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,7 +67,35 @@ class Arguments(unittest.TestCase):
                 self.assertIn(message, last)
 
 
+def listening_ports(pids: list[int]) -> set[int]:
+    """TCP ports on which these processes listen in this process's network."""
+    inodes = set()
+    for pid in pids:
+        for descriptor in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                inodes.add(os.readlink(descriptor).removeprefix("socket:[").removesuffix("]"))
+            except OSError:
+                pass  # closed meanwhile
+    ports = set()
+    for table in ("tcp", "tcp6"):
+        for line in pathlib.Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                ports.add(int(fields[1].rsplit(":", 1)[1], 16))
+    return ports
+
+
 class Serving(unittest.TestCase):
+    def test_listens_nowhere_but_where_it_says(self):
+        right = [subprocess.run(["unshare", *how, "--net", "true"], capture_output=True).returncode == 0
+                 for how in ((), ("--user",))]
+        if not any(right) or shutil.which("ip") is None:
+            self.skipTest("no network namespace can be had here")
+        with Service(ranks=2) as service:
+            said = {int(address.rsplit(":", 1)[1]) for address in (service.address, service.http_address)}
+            self.assertEqual(listening_ports(service.pids), said)
+            self.assertNotIn("network namespace", "".join(service.stderr_lines))
+
     def test_takes_names_a_long_timeout_and_costs_nothing_when_idle(self):
         with Service("--served-model-name", "one", "two", "--shutdown-timeout", "08", ranks=1) as service:
             done = client("generate", "--server", service.address, "--model", "two", "--prompt", "Hi",
