@@ -29,6 +29,7 @@ build_packages=(
   "prometheus-cpp-dev:metrics"
   "libssl-dev:TLS, digests of API keys"
   "libboost-dev:Asio, the event loop of the HTTP server (headers alone)"
+  "libboost-context-dev:fibers, the threads of CUDA kernels that the CPU executes"
 )
 fetch_packages=(
   "curl:downloads models"

@@ -69,4 +69,20 @@ constexpr float F16ToFloat(uint16_t bits) {
   return sign != 0 ? -magnitude : magnitude;
 }
 
+// Rounds to nearest, ties to even; too large becomes an infinity, a NaN stays a NaN.
+constexpr uint16_t FloatToF16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const auto sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
+  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // 65520 and more
+  // Below 2^-14 the last place stays at 2^-24: adding 1/2 leaves the rounded multiple in the mantissa.
+  if (magnitude < 0x38800000u) {
+    const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
+    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));
+  }
+  const uint32_t rounded = magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u);
+  return static_cast<uint16_t>(sign | (rounded >> 13));
+}
+
 }  // namespace phalanx
