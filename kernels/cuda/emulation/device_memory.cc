@@ -52,7 +52,7 @@ StatusOr<void*> DeviceMemory::Allocate(size_t bytes, std::string_view name) {
                                   limit_ - used_, limit_);
   }
   // A page that belongs to nobody follows each allocation.
-  const size_t pages = (bytes + kPage - 1) / kPage + 1;
+  const size_t pages = PagesFor(bytes) + 1;
   auto place = free_.begin();
   while (place != free_.end() && place->second < pages) ++place;
   if (place == free_.end()) {
@@ -83,7 +83,7 @@ void DeviceMemory::Free(void* p) {
   const uint32_t index = page_range_[(address - base_) / kPage];
   Range& range = ranges_[index];
   PHALANX_CHECK_EQ(range.begin, address);
-  const size_t used_pages = PagesOf(range);
+  const size_t used_pages = PagesFor(range.end - range.begin);
   for (size_t i = 0; i < used_pages; ++i) page_range_[(address - base_) / kPage + i] = 0;
   used_ -= range.end - range.begin;
   size_t pages = used_pages + 1;

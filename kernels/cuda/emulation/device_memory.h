@@ -55,7 +55,8 @@ class DeviceMemory {
   };
 
   DeviceMemory(size_t limit, void* base, void* records);
-  size_t PagesOf(const Range& range) const { return (range.end - range.begin + kPage - 1) / kPage; }
+  // An allocation of nothing has a page, too: it can be freed by its address.
+  static size_t PagesFor(size_t bytes) { return bytes == 0 ? 1 : (bytes + kPage - 1) / kPage; }
 
   size_t limit_;
   size_t used_ = 0;

@@ -148,5 +148,16 @@ TEST(DeviceMemoryTest, HandsOutNaNsAndTakesBack) {
   EXPECT_EQ(memory->used(), 0u);
 }
 
+TEST(DeviceMemoryTest, AnAllocationOfNothingCanBeFreed) {
+  auto memory = std::move(cuda::emulation::DeviceMemory::Create(10'000)).value();
+  void* const a = std::move(memory->Allocate(0, "a")).value();
+  void* const b = std::move(memory->Allocate(1, "b")).value();
+  EXPECT_NE(a, b);
+  EXPECT_FALSE(memory->Holds(reinterpret_cast<uintptr_t>(a), 1));
+  memory->Free(a);
+  memory->Free(b);
+  EXPECT_EQ(memory->used(), 0u);
+}
+
 }  // namespace
 }  // namespace phalanx
