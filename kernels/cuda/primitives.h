@@ -19,6 +19,7 @@
 #define PHALANX_DEVICE __device__ __forceinline__
 #define PHALANX_KERNEL(max_threads) __global__ void __launch_bounds__(max_threads)
 #define PHALANX_UNROLL _Pragma("unroll")
+#define PHALANX_NO_UNROLL _Pragma("unroll 1")
 #define PHALANX_CUDA_NAMESPACE device
 #else
 #include <cmath>
@@ -28,6 +29,7 @@
 #define PHALANX_DEVICE inline
 #define PHALANX_KERNEL(max_threads) void
 #define PHALANX_UNROLL
+#define PHALANX_NO_UNROLL
 #define PHALANX_CUDA_NAMESPACE emulated
 #endif
 
@@ -102,6 +104,41 @@ template <>
 inline F16 FromFloat<F16>(float value) {
   return {FloatToF16(value)};
 }
+#endif
+
+// Two values as one word, the first in its lower half.
+#ifdef __CUDACC__
+template <typename T>
+PHALANX_DEVICE uint32_t PackPair(float low, float high);
+template <>
+PHALANX_DEVICE uint32_t PackPair<BF16>(float low, float high) {
+  uint32_t word;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+  return word;
+}
+template <>
+PHALANX_DEVICE uint32_t PackPair<F16>(float low, float high) {
+  uint32_t word;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+  return word;
+}
+#else
+template <typename T>
+uint32_t PackPair(float low, float high) {
+  return static_cast<uint32_t>(FromFloat<T>(low).bits) |
+         static_cast<uint32_t>(FromFloat<T>(high).bits) << 16;
+}
+#endif
+
+// 2^x within 2^-22 of its value; 2^0 is 1 and 2^-inf is 0. Results below 2^-126 may be 0.
+#ifdef __CUDACC__
+PHALANX_DEVICE float Exp2(float x) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+}
+#else
+PHALANX_DEVICE float Exp2(float x) { return std::exp2(x); }
 #endif
 
 // ------------------------------------------------------------------------------------------------
