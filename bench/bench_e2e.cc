@@ -63,7 +63,7 @@ struct Costs {
 
 nlohmann::ordered_json Report(const BenchOptions& options, const Group& group, int ranks,
                               const std::vector<E2eRound>& rounds, double fma_peak) {
-  const Costs costs(group.model->config(), options.group.kv_cache_dtype);
+  const Costs costs(group.model->config(), group.kv_dtype);
   std::vector<double> prefill_s, step_s, bandwidth, fraction;
   double comm_s = 0, all_s = 0, prefill_comm_s = 0, prefill_all_s = 0;
   for (const E2eRound& round : rounds) {

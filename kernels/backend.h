@@ -23,6 +23,7 @@
 #include "kernels/base/status.h"
 #include "kernels/base/tensor_view.h"
 #include "kernels/candidates.h"
+#include "kernels/forward_batch.h"
 #include "kernels/packed_weight.h"
 #include "kernels/rope.h"
 
@@ -40,15 +41,27 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  virtual std::string_view device() const = 0;  // "cpu"
+  virtual std::string_view device() const = 0;  // "cpu", "cuda-emulated"
   virtual std::string_view isa()
       const = 0;  // instruction set in use, e.g. "avx512"; part of the numerics id
-  virtual DType activation_dtype() const = 0;  // kF32 on CPUs
+  // Of what matrix products read and attention computes; the residual stream, what is summed over
+  // ranks and logits are kF32 on every device. kF32 on CPUs.
+  virtual DType activation_dtype() const = 0;
 
   // RESOURCE_EXHAUSTED naming `name` and the size where memory does not suffice.
   virtual StatusOr<std::unique_ptr<Buffer>> Allocate(size_t bytes, std::string_view name) = 0;
   virtual void CopyToDevice(void* dst, const void* src, size_t bytes) = 0;
   virtual void CopyToHost(void* dst, const void* src, size_t bytes) = 0;
+  // The batch's arrays where ops read them: themselves where that is the host's memory, else copies
+  // that are valid until the next call. What ops of a step take as ids, rows and BatchView is of
+  // these.
+  virtual StatusOr<ForwardBatch> Upload(const ForwardBatch& host) = 0;
+  // A matrix as f32 in the host's memory, to read and to change: itself where it lies there, else a
+  // dense copy that is valid until the next call, widened where it is of another type.
+  virtual TensorView HostView(const TensorView& device) = 0;
+  // Waits for what has been enqueued. INTERNAL with the first op that failed, naming it; from then
+  // on no op does anything.
+  virtual Status Finish() = 0;
 
   // Packed weights (kernels/packed_weight.h). PackRows may be called from several threads at once
   // for disjoint rows; every row is packed exactly once before the weight is used.
@@ -85,7 +98,7 @@ class Backend {
   virtual void PagedAttention(const TensorView& q, const BatchView& batch, const HeadLayout& heads,
                               float scale, int64_t layer, const KvCache& cache,
                               const TensorView& out) = 0;
-  // kernels/candidates.h
+  // kernels/candidates.h; logits: in the host's memory (HostView)
   virtual void SelectCandidates(const TensorView& logits, int64_t first_id,
                                 std::span<const CandidateTask> tasks,
                                 std::span<CandidateResult> results) = 0;

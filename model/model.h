@@ -34,14 +34,6 @@ struct ModelOptions {
   std::function<void(std::string_view warning)> on_warning;
 };
 
-// One step's rows on this rank. Arrays are in host memory.
-struct ForwardBatch {
-  std::span<const int32_t> token_ids;  // [num_tokens]
-  BatchView batch;
-  std::span<const int32_t>
-      logit_rows;  // rows whose logits are wanted, ascending; at most max_num_logit_rows
-};
-
 // Called with each layer's output for debugging: name as in transformers' module path, [num_tokens,
 // hidden_size].
 using TraceSink = std::function<void(std::string_view name, const TensorView& activation)>;

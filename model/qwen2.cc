@@ -35,23 +35,34 @@ class Activations {
     const int64_t logit_rows = options.max_num_logit_rows;
     const int64_t q_size = shard.heads.size() * config.head_dim;
     const int64_t kv_size = shard.kv_heads.size() * config.head_dim;
-    const auto add = [&](TensorView& view, std::string_view name, int64_t r, int64_t c) -> Status {
-      const auto bytes = static_cast<size_t>(r * c) * sizeof(float);
+    const auto allocate = [&](TensorView& view, std::string_view name, DType dtype, int64_t r,
+                              int64_t c, int64_t stride) -> Status {
+      const size_t bytes = static_cast<size_t>(r * stride) * SizeInBytes(dtype);
       PHALANX_ASSIGN_OR_RETURN(auto buffer, backend.Allocate(bytes, name));
-      view = MakeTensor(buffer->data(), DType::kF32, r, c);
+      view = {buffer->data(), dtype, r, c, stride};
       buffers_.push_back(std::move(buffer));
       return OkStatus();
     };
-    PHALANX_RETURN_IF_ERROR(add(residual, "residual stream", rows, config.hidden_size));
-    PHALANX_RETURN_IF_ERROR(add(normed, "normed", rows, config.hidden_size));
-    PHALANX_RETURN_IF_ERROR(add(delta, "delta", rows, config.hidden_size));
-    PHALANX_RETURN_IF_ERROR(add(qkv, "qkv", rows, q_size + 2 * kv_size));
-    PHALANX_RETURN_IF_ERROR(add(q, "q", rows, q_size));
-    PHALANX_RETURN_IF_ERROR(add(attention, "attention", rows, q_size));
-    PHALANX_RETURN_IF_ERROR(add(mlp, "mlp", rows, shard.intermediate.size()));
-    PHALANX_RETURN_IF_ERROR(add(last_residual, "last residual", logit_rows, config.hidden_size));
-    PHALANX_RETURN_IF_ERROR(add(last_delta, "last delta", logit_rows, config.hidden_size));
-    PHALANX_RETURN_IF_ERROR(add(logits, "logits", logit_rows, shard.vocab.size()));
+    // What is summed over ranks or read by the host is dense.
+    const auto sum = [&](TensorView& view, std::string_view name, int64_t r, int64_t c) {
+      return allocate(view, name, DType::kF32, r, c, c);
+    };
+    // What matrix products read begins each row where wide loads may.
+    const auto input = [&](TensorView& view, std::string_view name, int64_t r, int64_t c) {
+      return allocate(view, name, backend.activation_dtype(), r, c, (c + 7) / 8 * 8);
+    };
+    const int64_t hidden = config.hidden_size;
+    PHALANX_RETURN_IF_ERROR(sum(residual, "residual stream", rows, hidden));
+    PHALANX_RETURN_IF_ERROR(sum(delta, "delta", rows, hidden));
+    PHALANX_RETURN_IF_ERROR(input(normed, "normed", rows, hidden));
+    PHALANX_RETURN_IF_ERROR(input(qkv, "qkv", rows, q_size + 2 * kv_size));
+    PHALANX_RETURN_IF_ERROR(input(q, "q", rows, q_size));
+    PHALANX_RETURN_IF_ERROR(input(attention, "attention", rows, q_size));
+    PHALANX_RETURN_IF_ERROR(input(mlp, "mlp", rows, shard.intermediate.size()));
+    PHALANX_RETURN_IF_ERROR(sum(last_residual, "last residual", logit_rows, hidden));
+    PHALANX_RETURN_IF_ERROR(sum(last_delta, "last delta", logit_rows, hidden));
+    PHALANX_RETURN_IF_ERROR(input(last_normed, "last normed", logit_rows, hidden));
+    PHALANX_RETURN_IF_ERROR(sum(logits, "logits", logit_rows, shard.vocab.size()));
     return OkStatus();
   }
 
@@ -63,22 +74,23 @@ class Activations {
           &Activations::q, &Activations::attention, &Activations::mlp}) {
       cut.*member = (this->*member).Head(num_tokens);
     }
-    for (const auto member :
-         {&Activations::last_residual, &Activations::last_delta, &Activations::logits}) {
+    for (const auto member : {&Activations::last_residual, &Activations::last_delta,
+                              &Activations::last_normed, &Activations::logits}) {
       cut.*member = (this->*member).Head(num_logit_rows);
     }
     return cut;
   }
 
   TensorView residual;       // [num_tokens, hidden_size]
-  TensorView normed;         // [num_tokens, hidden_size]
   TensorView delta;          // [num_tokens, hidden_size] what a sublayer adds to the residual
+  TensorView normed;         // [num_tokens, hidden_size]
   TensorView qkv;            // [num_tokens, (heads_local + 2 kv_heads_local) * head_dim]
   TensorView q;              // [num_tokens, heads_local * head_dim]
   TensorView attention;      // [num_tokens, heads_local * head_dim]
   TensorView mlp;            // [num_tokens, intermediate_local]
   TensorView last_residual;  // [num_logit_rows, hidden_size]
   TensorView last_delta;     // [num_logit_rows, hidden_size]
+  TensorView last_normed;    // [num_logit_rows, hidden_size]
   TensorView logits;         // [num_logit_rows, vocab_local]
 
  private:
@@ -119,17 +131,18 @@ class Qwen2ModelImpl final : public Qwen2Model {
   void SetTraceSink(TraceSink sink) override { trace_ = std::move(sink); }
 
  private:
+  Status AllReduce(const TensorView& partial);
   Status Attention(const Activations& a, const BatchView& batch, int64_t layer);
   Status Mlp(const Activations& a, int64_t layer);
   StatusOr<TensorView> Logits(const Activations& a, std::span<const int32_t> rows);
   void Trace(std::string_view name, const TensorView& activation) const {
-    if (trace_) trace_(name, activation);
+    if (trace_) trace_(name, backend_.HostView(activation));
   }
   void TraceLayer(std::string_view part, int64_t layer, const TensorView& activation) const {
-    if (trace_) trace_(fmt::format("model.layers.{}{}", layer, part), activation);
+    if (trace_) Trace(fmt::format("model.layers.{}{}", layer, part), activation);
   }
   // The residual stream after a layer exists only inside the next fused add and norm.
-  void TraceLayerOutput(const Activations& a, int64_t layer) const;
+  Status TraceLayerOutput(const Activations& a, int64_t layer) const;
 
   Qwen2Config config_;
   ModelOptions options_;
@@ -199,8 +212,9 @@ StatusOr<TensorView> Qwen2ModelImpl::Forward(const ForwardBatch& batch) {
     rope_.Reach(*std::max_element(positions, positions + num_tokens) + int64_t{1});
   }
 
-  backend_.Embedding(batch.token_ids, *weights_.embedding, shard_.vocab.begin, a.residual);
-  PHALANX_RETURN_IF_ERROR(communicator_.AllReduceSum(a.residual));
+  PHALANX_ASSIGN_OR_RETURN(const ForwardBatch inputs, backend_.Upload(batch));
+  backend_.Embedding(inputs.token_ids, *weights_.embedding, shard_.vocab.begin, a.residual);
+  PHALANX_RETURN_IF_ERROR(AllReduce(a.residual));
   Trace("model.embed_tokens", a.residual);
 
   for (int64_t i = 0; i < config_.num_layers; ++i) {
@@ -210,12 +224,25 @@ StatusOr<TensorView> Qwen2ModelImpl::Forward(const ForwardBatch& batch) {
     } else {
       backend_.AddRmsNorm(a.residual, a.delta, w.input_norm.span(), eps_, a.normed);
     }
-    PHALANX_RETURN_IF_ERROR(Attention(a, batch.batch, i));
+    PHALANX_RETURN_IF_ERROR(Attention(a, inputs.batch, i));
     backend_.AddRmsNorm(a.residual, a.delta, w.post_attention_norm.span(), eps_, a.normed);
     PHALANX_RETURN_IF_ERROR(Mlp(a, i));
-    if (trace_) TraceLayerOutput(a, i);
+    if (trace_) PHALANX_RETURN_IF_ERROR(TraceLayerOutput(a, i));
   }
-  return Logits(a, batch.logit_rows);
+  return Logits(a, inputs.logit_rows);
+}
+
+// Communicators sum in the host's memory.
+Status Qwen2ModelImpl::AllReduce(const TensorView& partial) {
+  if (communicator_.size() == 1) return communicator_.AllReduceSum(partial);
+  const TensorView host = backend_.HostView(partial);
+  PHALANX_RETURN_IF_ERROR(backend_.Finish());
+  PHALANX_RETURN_IF_ERROR(communicator_.AllReduceSum(host));
+  if (host.data != partial.data) {
+    backend_.CopyToDevice(partial.data, host.data,
+                          static_cast<size_t>(host.rows * host.cols) * sizeof(float));
+  }
+  return OkStatus();
 }
 
 // delta = o_proj(softmax(q k^T / sqrt(head_dim)) v), q, k, v = qkv_proj(normed), q and k rotated.
@@ -228,7 +255,7 @@ Status Qwen2ModelImpl::Attention(const Activations& a, const BatchView& batch, i
     backend_.PagedAttention(a.q, batch, heads_, scale_, layer, *cache_, a.attention);
   }
   backend_.Linear(a.attention, *w.o, {}, a.delta);
-  PHALANX_RETURN_IF_ERROR(communicator_.AllReduceSum(a.delta));
+  PHALANX_RETURN_IF_ERROR(AllReduce(a.delta));
   TraceLayer(".self_attn", layer, a.delta);
   return OkStatus();
 }
@@ -238,27 +265,35 @@ Status Qwen2ModelImpl::Mlp(const Activations& a, int64_t layer) {
   const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
   backend_.GateUpSwiglu(a.normed, *w.gate_up, a.mlp);
   backend_.Linear(a.mlp, *w.down, {}, a.delta);
-  PHALANX_RETURN_IF_ERROR(communicator_.AllReduceSum(a.delta));
+  PHALANX_RETURN_IF_ERROR(AllReduce(a.delta));
   TraceLayer(".mlp", layer, a.delta);
   return OkStatus();
 }
 
 // The last add, the final norm and the LM head run only on the rows that are asked for.
 StatusOr<TensorView> Qwen2ModelImpl::Logits(const Activations& a, std::span<const int32_t> rows) {
-  if (rows.empty()) return a.logits;
-  backend_.GatherRows(a.residual, rows, a.last_residual);
-  backend_.GatherRows(a.delta, rows, a.last_delta);
-  backend_.AddRmsNorm(a.last_residual, a.last_delta, weights_.final_norm.span(), eps_,
-                      a.last_delta);
-  Trace("model.norm", a.last_delta);
-  backend_.Linear(a.last_delta, weights_.head(), {}, a.logits);
-  Trace("lm_head", a.logits);
-  return a.logits;
+  if (!rows.empty()) {
+    backend_.GatherRows(a.residual, rows, a.last_residual);
+    backend_.GatherRows(a.delta, rows, a.last_delta);
+    backend_.AddRmsNorm(a.last_residual, a.last_delta, weights_.final_norm.span(), eps_,
+                        a.last_normed);
+    Trace("model.norm", a.last_normed);
+    backend_.Linear(a.last_normed, weights_.head(), {}, a.logits);
+    Trace("lm_head", a.logits);
+  }
+  const TensorView logits = backend_.HostView(a.logits);
+  PHALANX_RETURN_IF_ERROR(backend_.Finish());
+  return logits;
 }
 
-void Qwen2ModelImpl::TraceLayerOutput(const Activations& a, int64_t layer) const {
-  backend_.Add(a.residual, a.delta, a.normed);  // normed is free between layers
-  TraceLayer("", layer, a.normed);
+Status Qwen2ModelImpl::TraceLayerOutput(const Activations& a, int64_t layer) const {
+  const auto bytes = static_cast<size_t>(a.residual.rows * a.residual.cols) * sizeof(float);
+  PHALANX_ASSIGN_OR_RETURN(const auto buffer, backend_.Allocate(bytes, "trace"));
+  const TensorView output =
+      MakeTensor(buffer->data(), DType::kF32, a.residual.rows, a.residual.cols);
+  backend_.Add(a.residual, a.delta, output);
+  TraceLayer("", layer, output);
+  return OkStatus();
 }
 
 }  // namespace

@@ -117,6 +117,7 @@ Status LazyRopeTable::Allocate(Backend& backend, RopeFrequencies frequencies,
   const auto* cos = static_cast<const float*>(buffer_->data());
   view_ = {num_positions, half_dim, cos, cos + count};
   num_filled_ = 0;
+  backend_ = &backend;
   return OkStatus();
 }
 
@@ -126,18 +127,24 @@ void LazyRopeTable::Reach(int64_t end) {
   if (end <= num_filled_) return;
   PHALANX_CHECK_LE(end, view_.num_positions);
   const int64_t new_end = std::min((end + kUnit - 1) / kUnit * kUnit, view_.num_positions);
-  auto* cos = static_cast<float*>(buffer_->data());
-  float* sin = cos + view_.num_positions * view_.half_dim;
   const std::vector<float>& inv_freq = frequencies_.inv_freq;
   const float attention_factor = frequencies_.attention_factor;
+  const auto count = static_cast<size_t>(new_end - num_filled_) * inv_freq.size();
+  std::vector<float> cos;
+  std::vector<float> sin;
+  cos.reserve(count);
+  sin.reserve(count);
   for (int64_t p = num_filled_; p < new_end; ++p) {
-    for (size_t i = 0; i < inv_freq.size(); ++i) {
-      const float angle = static_cast<float>(p) * inv_freq[i];
-      const size_t at = static_cast<size_t>(p) * inv_freq.size() + i;
-      cos[at] = static_cast<float>(std::cos(static_cast<double>(angle))) * attention_factor;
-      sin[at] = static_cast<float>(std::sin(static_cast<double>(angle))) * attention_factor;
+    for (const float frequency : inv_freq) {
+      const auto angle = static_cast<double>(static_cast<float>(p) * frequency);
+      cos.push_back(static_cast<float>(std::cos(angle)) * attention_factor);
+      sin.push_back(static_cast<float>(std::sin(angle)) * attention_factor);
     }
   }
+  auto* const table = static_cast<float*>(buffer_->data()) + num_filled_ * view_.half_dim;
+  backend_->CopyToDevice(table, cos.data(), count * sizeof(float));
+  backend_->CopyToDevice(table + view_.num_positions * view_.half_dim, sin.data(),
+                         count * sizeof(float));
   num_filled_ = new_end;
 }
 

@@ -27,6 +27,7 @@ RopeFrequencies ComputeRopeFrequencies(const Qwen2Config& config);
 // touched, as positions have come.
 class LazyRopeTable {
  public:
+  // `backend` outlives the table.
   Status Allocate(Backend& backend, RopeFrequencies frequencies, int64_t num_positions);
   // Fills positions [0, end), and some more, where they are not yet there.
   void Reach(int64_t end);
@@ -34,6 +35,7 @@ class LazyRopeTable {
   int64_t num_filled() const { return num_filled_; }
 
  private:
+  Backend* backend_ = nullptr;
   RopeFrequencies frequencies_;
   std::unique_ptr<Buffer> buffer_;  // cos, then sin
   RopeTable view_;

@@ -70,6 +70,11 @@ StatusOr<T> Agree(Communicator& communicator, StatusOr<T> mine) {
   return mine;
 }
 
+std::optional<DType> ActivationDtype(const GroupOptions& options, const Qwen2Config& config) {
+  if (options.activation_dtype || options.device == "cpu") return options.activation_dtype;
+  return config.dtype == DType::kF16 ? DType::kF16 : DType::kBF16;
+}
+
 // Sizes the pool, agrees on it, creates it.
 Status CreatePool(const GroupOptions& options, Communicator& communicator, Group& group) {
   PlanLimits& limits = group.scheduler.limits;
@@ -78,8 +83,7 @@ Status CreatePool(const GroupOptions& options, Communicator& communicator, Group
       std::min<int64_t>(config.max_position_embeddings, std::numeric_limits<int32_t>::max())));
   const int64_t blocks_per_seq = (longest + limits.block_size - 1) / limits.block_size;
   KvPoolRequest pool;
-  pool.block_bytes =
-      KvBlockBytes(group.model->KvSpec(1, limits.block_size, options.kv_cache_dtype));
+  pool.block_bytes = KvBlockBytes(group.model->KvSpec(1, limits.block_size, group.kv_dtype));
   pool.available_bytes = AvailableMemoryBytes();
   pool.local_ranks = FindLocalRank().count;
   pool.kv_cache_memory_bytes = options.kv_cache_memory_bytes;
@@ -96,7 +100,7 @@ Status CreatePool(const GroupOptions& options, Communicator& communicator, Group
                                .block_size = limits.block_size})));
   group.is_shortened = !options.max_model_len && limits.max_model_len < longest;
   const KvCacheSpec spec =
-      group.model->KvSpec(limits.num_blocks, limits.block_size, options.kv_cache_dtype);
+      group.model->KvSpec(limits.num_blocks, limits.block_size, group.kv_dtype);
   group.kv_bytes = KvBlockBytes(spec) * limits.num_blocks;
   return AgreeOnStatus(communicator, group.model->CreateKvCache(spec));
 }
@@ -123,10 +127,13 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   group.is_oversubscribed =
       static_cast<size_t>(group.threads) * static_cast<size_t>(local_rank.count) > cpus.size();
   BackendOptions backend_options{.device = options.device, .num_threads = group.threads};
+  backend_options.activation_dtype = ActivationDtype(options, local.config);
+  backend_options.numerics = options.numerics;
   backend_options.cpu_isa = isa;
   // Ranks that share CPUs are better placed by the kernel.
   backend_options.cpus = group.is_oversubscribed ? cpus : slice;
   PHALANX_ASSIGN_OR_RETURN(group.backend, Agree(communicator, CreateBackend(backend_options)));
+  group.kv_dtype = options.kv_cache_dtype.value_or(group.backend->activation_dtype());
 
   PlanLimits& limits = group.scheduler.limits;
   limits.max_num_seqs = options.max_num_seqs;
@@ -145,7 +152,8 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
       {"device", options.device},
       {"isa", isa},
       {"activations", std::string(Name(group.backend->activation_dtype()))},
-      {"kv", std::string(Name(options.kv_cache_dtype))},
+      {"numerics", options.numerics == Numerics::kExact ? "exact" : "fast"},
+      {"kv", std::string(Name(group.kv_dtype))},
       {"ranks", std::to_string(communicator.size())},
       {"block_size", std::to_string(options.block_size)},
   };

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "kernels/backend.h"
+#include "kernels/numerics.h"
 #include "model/model.h"
 #include "parallel/communicator.h"
 #include "worker/engine.h"
@@ -19,11 +20,14 @@ namespace phalanx {
 struct GroupOptions {
   std::string model;  // a folder or a hub id
   std::string device = "cpu";
+  // Empty: F32 on CPUs; on CUDA devices the checkpoint's where that has 16 bits, else BF16.
+  std::optional<DType> activation_dtype;
+  Numerics numerics = Numerics::kExact;
   int threads = 0;      // 0: the rank's share of the CPUs
   std::string cpu_isa;  // empty: the best that all ranks have
   LoadFormat load_format = LoadFormat::kSafetensors;
   uint64_t dummy_seed = 0;
-  DType kv_cache_dtype = DType::kF32;
+  std::optional<DType> kv_cache_dtype;  // empty: as the activations
   std::optional<int32_t> max_model_len;
   int32_t max_num_seqs = 64;
   std::optional<int32_t> max_num_batched_tokens;  // default: DefaultStepTokens
@@ -58,7 +62,8 @@ struct Group {
   int threads = 1;
   bool is_oversubscribed = false;  // local ranks * threads exceed the CPUs
   bool is_shortened = false;       // max_model_len is below the model's own, to fit the pool
-  int64_t kv_bytes = 0;            // of this rank
+  DType kv_dtype = DType::kF32;
+  int64_t kv_bytes = 0;  // of this rank
   double load_s = 0;
   double pool_s = 0;
   double warm_up_s = 0;

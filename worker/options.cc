@@ -92,8 +92,9 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
                          {"dummy", LoadFormat::kDummy}},
                         "where weights come from; dummy makes random ones of the config's shape");
   app.add_option("--seed", group.dummy_seed, "seed of dummy weights")->capture_default_str();
-  app.add_option("--device", group.device, "what computes")
-      ->check(CLI::IsMember({"cpu"}))
+  app.add_option("--device", group.device,
+                 "what computes; cuda-emulated executes the CUDA kernels on the CPU, for tests")
+      ->check(CLI::IsMember(AvailableDevices()))
       ->capture_default_str();
   app.add_option("--threads", group.threads,
                  "compute threads of a rank; 0: an even share of the host's CPUs")
@@ -102,16 +103,28 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
   app.add_option("--cpu-isa", group.cpu_isa,
                  "instruction set; default: the best that every rank has")
       ->check(CLI::IsMember(AvailableCpuIsas()));
-  app.add_option("--dtype", "dtype of activations; auto is float32 on CPUs")
-      ->check(CLI::IsMember({"auto", "float32"}))
-      ->default_str("auto");
+  using OptionalDtype = std::optional<DType>;
+  AddChoice<OptionalDtype>(app, "--dtype", group.activation_dtype,
+                           {{"auto", std::nullopt},
+                            {"float32", DType::kF32},
+                            {"bfloat16", DType::kBF16},
+                            {"float16", DType::kF16}},
+                           "dtype of activations: float32 on CPUs, bfloat16 or float16 on CUDA "
+                           "devices, where auto is the checkpoint's");
+  AddChoice<Numerics>(app, "--numerics", group.numerics,
+                      {{"exact", Numerics::kExact}, {"fast", Numerics::kFast}},
+                      "exact: the same tokens whatever shares the batch; fast: kernels picked by "
+                      "the batch's size, on CUDA devices");
   app.add_option("--quantization", "of weights at load; none: as the checkpoint has them")
       ->check(CLI::IsMember({"none"}))
       ->default_str("none");
   app.add_flag("--enforce-eager")->description("no captured graphs; CPUs never have any");
-  AddChoice<DType>(app, "--kv-cache-dtype", group.kv_cache_dtype,
-                   {{"auto", DType::kF32}, {"float32", DType::kF32}, {"bfloat16", DType::kBF16}},
-                   "dtype of the KV cache; auto is float32 on CPUs");
+  AddChoice<OptionalDtype>(app, "--kv-cache-dtype", group.kv_cache_dtype,
+                           {{"auto", std::nullopt},
+                            {"float32", DType::kF32},
+                            {"bfloat16", DType::kBF16},
+                            {"float16", DType::kF16}},
+                           "dtype of the KV cache; auto is that of the activations");
   AddCount(
       app, "--max-model-len", 1, std::numeric_limits<int32_t>::max(),
       [&group](int64_t n) { group.max_model_len = static_cast<int32_t>(n); },

@@ -40,6 +40,9 @@ class CpuBackend final : public Backend {
   StatusOr<std::unique_ptr<Buffer>> Allocate(size_t bytes, std::string_view name) override;
   void CopyToDevice(void* dst, const void* src, size_t bytes) override;
   void CopyToHost(void* dst, const void* src, size_t bytes) override;
+  StatusOr<ForwardBatch> Upload(const ForwardBatch& host) override { return host; }
+  TensorView HostView(const TensorView& device) override { return device; }
+  Status Finish() override { return OkStatus(); }
   StatusOr<std::unique_ptr<PackedWeight>> CreateWeight(const WeightSpec& spec) override;
   void PackRows(PackedWeight& weight, int64_t first_row, const TensorView& rows) override;
   StatusOr<std::unique_ptr<KvCache>> CreateKvCache(const KvCacheSpec& spec) override;

@@ -34,7 +34,8 @@ StatusOr<std::unique_ptr<ModelGroup>> ModelGroup::Load(const GroupOptions& optio
                                               *rank.backend, *rank.communicator));
     const int64_t per_sequence = (options.max_sequence_tokens + kBlockSize - 1) / kBlockSize;
     return rank.model->CreateKvCache(
-        rank.model->KvSpec(per_sequence * options.num_sequences, kBlockSize, DType::kF32));
+        rank.model->KvSpec(per_sequence * options.num_sequences, kBlockSize,
+                           rank.backend->activation_dtype()));
   }));
   return group;
 }

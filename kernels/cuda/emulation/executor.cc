@@ -39,6 +39,9 @@ Executor::~Executor() = default;
 
 Status Executor::Run(std::string_view kernel, const LaunchShape& shape, const ThreadMain& body) {
   PHALANX_RETURN_IF_ERROR(CheckShape(kernel, shape));
+  auto launches = launches_.find(kernel);
+  if (launches == launches_.end()) launches = launches_.emplace(kernel, 0).first;
+  ++launches->second;
   const int64_t count = int64_t{shape.grid_x} * shape.grid_y;
   // Numbers of blocks are never used twice; a service of many days starts them anew.
   constexpr uint32_t kLastNumber = 0xfffffff0u;

@@ -23,8 +23,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <random>
+#include <string>
 #include <string_view>
 
 #include "kernels/base/status.h"
@@ -61,12 +64,16 @@ class Executor {
   // the block and the thread; what else the launch would have done is then undone or not.
   Status Run(std::string_view kernel, const LaunchShape& shape, const ThreadMain& body);
 
+  // How often each kernel was launched.
+  const std::map<std::string, int64_t, std::less<>>& launches() const { return launches_; }
+
  private:
   DeviceMemory& memory_;
   std::minstd_rand shuffle_;
   RaceDetector races_;
   std::unique_ptr<Block> block_;
   uint32_t blocks_run_ = 0;
+  std::map<std::string, int64_t, std::less<>> launches_;
 };
 
 }  // namespace phalanx::cuda::emulation

@@ -1,0 +1,305 @@
+#include <algorithm>
+
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/cuda_memory.h"
+#include "kernels/cuda/linear.h"
+#include "kernels/cuda/rope.h"
+#include "kernels/cuda/row_ops.h"
+
+namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE {
+namespace {
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(const CudaBackendOptions& options, std::unique_ptr<Device> device,
+              std::unique_ptr<Backend> host)
+      : options_(options), device_(std::move(device)), host_(std::move(host)) {}
+
+  std::string_view device() const override { return device_->name(); }
+  std::string_view isa() const override { return device_->architecture(); }
+  DType activation_dtype() const override { return options_.activation_dtype; }
+
+  StatusOr<std::unique_ptr<Buffer>> Allocate(size_t bytes, std::string_view name) override {
+    PHALANX_ASSIGN_OR_RETURN(auto buffer, CudaBuffer::Allocate(*device_, bytes, name));
+    return buffer;
+  }
+  void CopyToDevice(void* dst, const void* src, size_t bytes) override {
+    device_->CopyToDevice(dst, src, bytes);
+  }
+  void CopyToHost(void* dst, const void* src, size_t bytes) override {
+    device_->CopyToHost(dst, src, bytes);
+  }
+  StatusOr<ForwardBatch> Upload(const ForwardBatch& host) override {
+    attention_.Begin(host.batch);
+    return arrays_.Upload(*device_, host);
+  }
+  TensorView HostView(const TensorView& view) override;
+  Status Finish() override { return device_->Finish(); }
+
+  StatusOr<std::unique_ptr<PackedWeight>> CreateWeight(const WeightSpec& spec) override {
+    PHALANX_ASSIGN_OR_RETURN(auto weight,
+                             CudaPackedWeight::Create(*device_, spec, options_.activation_dtype));
+    return weight;
+  }
+  void PackRows(PackedWeight& weight, int64_t first_row, const TensorView& rows) override {
+    static_cast<CudaPackedWeight&>(weight).PackRows(*device_, first_row, rows);
+  }
+  StatusOr<std::unique_ptr<KvCache>> CreateKvCache(const KvCacheSpec& spec) override {
+    PHALANX_ASSIGN_OR_RETURN(auto cache,
+                             CudaKvCache::Create(*device_, spec, options_.activation_dtype));
+    return cache;
+  }
+
+  void Embedding(std::span<const int32_t> ids, const PackedWeight& table, int64_t first_id,
+                 const TensorView& out) override;
+  void Linear(const TensorView& x, const PackedWeight& weight, std::span<const float> bias,
+              const TensorView& out) override;
+  void GateUpSwiglu(const TensorView& x, const PackedWeight& gate_up,
+                    const TensorView& out) override;
+  void RmsNorm(const TensorView& x, std::span<const float> weight, float eps,
+               const TensorView& out) override {
+    Norm(x, nullptr, weight, eps, out);
+  }
+  void AddRmsNorm(const TensorView& residual, const TensorView& delta,
+                  std::span<const float> weight, float eps, const TensorView& out) override {
+    PHALANX_CHECK(delta.rows == residual.rows && delta.cols == residual.cols);
+    PHALANX_CHECK_EQ(delta.stride, delta.cols);
+    Norm(residual, static_cast<const float*>(delta.data), weight, eps, out);
+  }
+  void Add(const TensorView& a, const TensorView& b, const TensorView& out) override;
+  void GatherRows(const TensorView& x, std::span<const int32_t> rows,
+                  const TensorView& out) override;
+  void QkvRopeAppend(const TensorView& qkv, const BatchView& batch, const HeadLayout& heads,
+                     const RopeTable& rope, int64_t layer, KvCache& cache,
+                     const TensorView& q_out) override;
+  void PagedAttention(const TensorView& q, const BatchView& batch, const HeadLayout& heads,
+                      float scale, int64_t layer, const KvCache& cache,
+                      const TensorView& out) override;
+  void SelectCandidates(const TensorView& logits, int64_t first_id,
+                        std::span<const CandidateTask> tasks,
+                        std::span<CandidateResult> results) override {
+    host_->SelectCandidates(logits, first_id, tasks, results);
+  }
+
+ private:
+  Stream& stream() { return device_->stream(); }
+  LinearParams Product(const TensorView& x, const PackedWeight& weight,
+                       const TensorView& out) const;
+  LinearOptions LinearOptionsFor(const TensorView& out);
+  void Norm(const TensorView& x, const float* delta, std::span<const float> weight, float eps,
+            const TensorView& out);
+
+  CudaBackendOptions options_;
+  std::unique_ptr<Device> device_;  // outlives all that follows
+  std::unique_ptr<Backend> host_;
+  StepArrays arrays_;
+  StepAttention attention_;
+  std::unique_ptr<CudaBuffer> linear_workspace_;
+  std::vector<std::byte> raw_;  // HostView's copy, and the same widened
+  std::vector<float> widened_;
+};
+
+void CheckDense(const TensorView& view) {
+  PHALANX_CHECK(view.dtype == DType::kF32);
+  PHALANX_CHECK_EQ(view.stride, view.cols);
+}
+
+TensorView CudaBackend::HostView(const TensorView& view) {
+  const auto count = static_cast<size_t>(view.rows * view.cols);
+  widened_.resize(count);
+  if (view.dtype == DType::kF32) {
+    CheckDense(view);
+    device_->CopyToHost(widened_.data(), view.data, count * sizeof(float));
+  } else {
+    raw_.resize(static_cast<size_t>(view.rows * view.stride) * SizeInBytes(view.dtype));
+    device_->CopyToHost(raw_.data(), view.data, raw_.size());
+    const auto widen = view.dtype == DType::kBF16 ? BF16ToFloat : F16ToFloat;
+    for (int64_t r = 0; r < view.rows; ++r) {
+      const auto* const row = reinterpret_cast<const uint16_t*>(raw_.data()) + r * view.stride;
+      std::transform(row, row + view.cols, widened_.begin() + r * view.cols, widen);
+    }
+  }
+  return MakeTensor(widened_.data(), DType::kF32, view.rows, view.cols);
+}
+
+// ------------------------------------------------------------------------------------------------
+
+void CudaBackend::Embedding(std::span<const int32_t> ids, const PackedWeight& table,
+                            int64_t first_id, const TensorView& out) {
+  const auto& weight = static_cast<const CudaPackedWeight&>(table);
+  PHALANX_CHECK_EQ(static_cast<int64_t>(ids.size()), out.rows);
+  PHALANX_CHECK_EQ(table.spec().in_features, out.cols);
+  CheckDense(out);
+  LaunchEmbedding(stream(),
+                  {.rows = out.rows,
+                   .cols = out.cols,
+                   .ids = ids.data(),
+                   .first_id = first_id,
+                   .num_ids = table.spec().out_features,
+                   .table = weight.data(),
+                   .table_stride = weight.row_stride(),
+                   .out = static_cast<float*>(out.data)},
+                  options_.activation_dtype);
+}
+
+LinearParams CudaBackend::Product(const TensorView& x, const PackedWeight& weight,
+                                  const TensorView& out) const {
+  const auto& packed = static_cast<const CudaPackedWeight&>(weight);
+  PHALANX_CHECK(x.dtype == options_.activation_dtype);
+  PHALANX_CHECK_EQ(x.rows, out.rows);
+  PHALANX_CHECK_EQ(x.cols, weight.spec().in_features);
+  return {.rows = x.rows,
+          .in_features = x.cols,
+          .out_features = out.cols,
+          .x = x.data,
+          .weight = packed.data(),
+          .out = out.data,
+          .x_stride = x.stride,
+          .weight_stride = packed.row_stride(),
+          .out_stride = out.stride};
+}
+
+LinearOptions CudaBackend::LinearOptionsFor(const TensorView& out) {
+  const int num_sms = device_->num_multiprocessors();
+  if (linear_workspace_ == nullptr) {
+    auto workspace =
+        CudaBuffer::Allocate(*device_, LinearWorkspaceBytes(num_sms), "partial products");
+    if (!workspace.ok()) {
+      stream().Note(workspace.status());
+      return {};
+    }
+    linear_workspace_ = std::move(workspace).value();
+  }
+  return {.dtype = options_.activation_dtype,
+          .out_dtype = out.dtype,
+          .mode = options_.numerics == Numerics::kExact ? LinearMode::kExact : LinearMode::kFast,
+          .num_sms = num_sms,
+          .workspace = linear_workspace_->data()};
+}
+
+void CudaBackend::Linear(const TensorView& x, const PackedWeight& weight,
+                         std::span<const float> bias, const TensorView& out) {
+  PHALANX_CHECK(weight.spec().layout == WeightLayout::kLinear);
+  PHALANX_CHECK_EQ(out.cols, weight.spec().out_features);
+  PHALANX_CHECK(bias.empty() || static_cast<int64_t>(bias.size()) == out.cols);
+  LinearParams product = Product(x, weight, out);
+  product.bias = bias.empty() ? nullptr : bias.data();
+  LaunchLinear(stream(), product, LinearOptionsFor(out));
+}
+
+void CudaBackend::GateUpSwiglu(const TensorView& x, const PackedWeight& gate_up,
+                               const TensorView& out) {
+  PHALANX_CHECK(gate_up.spec().layout == WeightLayout::kGateUp);
+  PHALANX_CHECK_EQ(2 * out.cols, gate_up.spec().out_features);
+  LaunchGateUpSwiglu(stream(), Product(x, gate_up, out), LinearOptionsFor(out));
+}
+
+// ------------------------------------------------------------------------------------------------
+
+void CudaBackend::Norm(const TensorView& x, const float* delta, std::span<const float> weight,
+                       float eps, const TensorView& out) {
+  CheckDense(x);
+  PHALANX_CHECK(x.rows == out.rows && x.cols == out.cols);
+  PHALANX_CHECK_EQ(static_cast<int64_t>(weight.size()), x.cols);
+  LaunchAddRmsNorm(stream(),
+                   {.rows = x.rows,
+                    .cols = x.cols,
+                    .residual = static_cast<float*>(x.data),
+                    .delta = delta,
+                    .weight = weight.data(),
+                    .eps = eps,
+                    .out = out.data,
+                    .out_stride = out.stride},
+                   out.dtype);
+}
+
+void CudaBackend::Add(const TensorView& a, const TensorView& b, const TensorView& out) {
+  PHALANX_CHECK(a.rows == out.rows && a.cols == out.cols);
+  PHALANX_CHECK(b.rows == out.rows && b.cols == out.cols);
+  for (const TensorView* const view : {&a, &b, &out}) CheckDense(*view);
+  LaunchAdd(stream(), {.count = out.rows * out.cols,
+                       .a = static_cast<const float*>(a.data),
+                       .b = static_cast<const float*>(b.data),
+                       .out = static_cast<float*>(out.data)});
+}
+
+void CudaBackend::GatherRows(const TensorView& x, std::span<const int32_t> rows,
+                             const TensorView& out) {
+  PHALANX_CHECK_EQ(static_cast<int64_t>(rows.size()), out.rows);
+  PHALANX_CHECK_EQ(x.cols, out.cols);
+  CheckDense(x);
+  CheckDense(out);
+  LaunchGatherRows(stream(), {.rows = out.rows,
+                              .cols = out.cols,
+                              .x = static_cast<const float*>(x.data),
+                              .indices = rows.data(),
+                              .out = static_cast<float*>(out.data)});
+}
+
+// ------------------------------------------------------------------------------------------------
+
+KvLayout LayoutOf(const KvCache& cache, const HeadLayout& heads) {
+  PHALANX_CHECK_EQ(cache.spec().num_kv_heads_local, heads.num_kv_heads_local);
+  PHALANX_CHECK_EQ(cache.spec().head_dim, heads.head_dim);
+  return {.num_kv_heads = static_cast<int32_t>(heads.num_kv_heads_local),
+          .block_size = static_cast<int32_t>(cache.spec().block_size),
+          .head_dim = static_cast<int32_t>(heads.head_dim)};
+}
+
+void CudaBackend::QkvRopeAppend(const TensorView& qkv, const BatchView& batch,
+                                const HeadLayout& heads, const RopeTable& rope, int64_t layer,
+                                KvCache& cache, const TensorView& q_out) {
+  PHALANX_CHECK_EQ(2 * rope.half_dim, heads.head_dim);
+  PHALANX_CHECK_EQ(qkv.rows, batch.num_tokens);
+  PHALANX_CHECK_EQ(q_out.rows, batch.num_tokens);
+  PHALANX_CHECK_EQ(qkv.cols,
+                   (heads.num_heads_local + 2 * heads.num_kv_heads_local) * heads.head_dim);
+  PHALANX_CHECK_EQ(q_out.stride, heads.num_heads_local * heads.head_dim);
+  LaunchQkvRopeAppend(stream(),
+                      {.num_tokens = batch.num_tokens,
+                       .num_heads = static_cast<int32_t>(heads.num_heads_local),
+                       .layout = LayoutOf(cache, heads),
+                       .qkv = qkv.data,
+                       .qkv_stride = qkv.stride,
+                       .positions = batch.positions,
+                       .seq_of_token = batch.seq_of_token,
+                       .block_table = batch.block_table,
+                       .max_blocks_per_seq = batch.max_blocks_per_seq,
+                       .cos = rope.cos,
+                       .sin = rope.sin,
+                       .q_out = q_out.data,
+                       .cache = static_cast<CudaKvCache&>(cache).layer(layer)},
+                      options_.activation_dtype);
+}
+
+void CudaBackend::PagedAttention(const TensorView& q, const BatchView& batch,
+                                 const HeadLayout& heads, float scale, int64_t layer,
+                                 const KvCache& cache, const TensorView& out) {
+  PHALANX_CHECK_EQ(q.rows, batch.num_tokens);
+  PHALANX_CHECK_EQ(out.rows, batch.num_tokens);
+  PHALANX_CHECK_EQ(q.stride, heads.num_heads_local * heads.head_dim);
+  PHALANX_CHECK_EQ(out.stride, q.stride);
+  if (q.rows == 0 || q.cols == 0) return;
+  AttentionParams params{.num_heads = static_cast<int32_t>(heads.num_heads_local),
+                         .layout = LayoutOf(cache, heads),
+                         .scale = scale,
+                         .q = q.data,
+                         .cache = static_cast<const CudaKvCache&>(cache).layer(layer),
+                         .block_table = batch.block_table,
+                         .max_blocks_per_seq = batch.max_blocks_per_seq,
+                         .out = out.data};
+  const AttentionMode mode =
+      options_.numerics == Numerics::kExact ? AttentionMode::kExact : AttentionMode::kFast;
+  stream().Note(attention_.Fill(*device_, heads, mode, params));
+  LaunchAttention(stream(), params, options_.activation_dtype);
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> CreateCudaBackend(const CudaBackendOptions& options,
+                                           std::unique_ptr<Device> device,
+                                           std::unique_ptr<Backend> host) {
+  return std::make_unique<CudaBackend>(options, std::move(device), std::move(host));
+}
+
+}  // namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE

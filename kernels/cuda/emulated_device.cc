@@ -1,0 +1,64 @@
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/emulation/device_memory.h"
+
+namespace phalanx::cuda::emulated {
+namespace {
+
+class EmulatedDevice final : public Device {
+ public:
+  EmulatedDevice(std::unique_ptr<emulation::DeviceMemory> memory, uint64_t seed)
+      : memory_(std::move(memory)), executor_(*memory_, seed), stream_(executor_) {}
+
+  std::string_view name() const override { return "cuda-emulated"; }
+  std::string_view architecture() const override { return "sm_80"; }
+  // As small a device as there is: kernels that spread over multiprocessors run in few blocks.
+  int num_multiprocessors() const override { return 4; }
+
+  StatusOr<void*> Allocate(size_t bytes, std::string_view name) override {
+    const std::lock_guard lock(mutex_);
+    PHALANX_ASSIGN_OR_RETURN(void* const p, memory_->Allocate(std::max<size_t>(bytes, 1), name));
+    std::memset(p, 0, bytes);
+    return p;
+  }
+  void Free(void* p) override {
+    const std::lock_guard lock(mutex_);
+    memory_->Free(p);
+  }
+  void CopyToDevice(void* to, const void* from, size_t bytes) override {
+    CheckedCopy(to, from, bytes, to);
+  }
+  void CopyToHost(void* to, const void* from, size_t bytes) override {
+    CheckedCopy(to, from, bytes, from);
+  }
+  Status Finish() override { return stream_.status(); }
+  Stream& stream() override { return stream_; }
+
+ private:
+  void CheckedCopy(void* to, const void* from, size_t bytes, const void* on_device) {
+    if (bytes == 0) return;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto address = reinterpret_cast<uintptr_t>(on_device);
+      PHALANX_CHECK(memory_->Owns(address) && memory_->Holds(address, bytes));
+    }
+    std::memcpy(to, from, bytes);
+  }
+
+  std::mutex mutex_;
+  std::unique_ptr<emulation::DeviceMemory> memory_;
+  emulation::Executor executor_;
+  Stream stream_;
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Device>> Device::Open(size_t memory_bytes, uint64_t seed) {
+  PHALANX_ASSIGN_OR_RETURN(auto memory, emulation::DeviceMemory::Create(memory_bytes));
+  return std::make_unique<EmulatedDevice>(std::move(memory), seed);
+}
+
+}  // namespace phalanx::cuda::emulated
