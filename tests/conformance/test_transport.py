@@ -112,6 +112,13 @@ class Transport(unittest.TestCase):
             self.assertEqual(connection.read().status, 200)
             self.assertTrue(connection.at_end())
 
+    def test_http_1_0_stays_where_asked(self):
+        with self.http.raw() as connection:
+            for _ in range(3):
+                connection.write(b"GET /version HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")
+                reply = connection.read()
+                self.assertEqual((reply.status, reply.headers["connection"]), (200, "keep-alive"))
+
     def test_pipelining_answers_in_order(self):
         texts = [f"word {'x' * i}" for i in range(20)]
         with self.http.raw() as connection:
@@ -199,6 +206,10 @@ class Transport(unittest.TestCase):
             refused = self.http.post(path, {}, X_Request_Id="client-2")
             self.assertEqual((refused.status, refused.headers["x-request-id"]), (400, "client-2"))
         self.assertEqual(self.http.send("GET", "/v1/models", X_Request_Id="m").headers["x-request-id"], "m")
+        long = self.http.send("POST", "/tokenize", b"", X_Request_Id="l", Content_Length="2097153")
+        self.assertEqual((long.status, long.headers["x-request-id"]), (413, "l"))
+        zipped = self.http.send("POST", "/tokenize", b"{}", X_Request_Id="z", Content_Encoding="gzip")
+        self.assertEqual((zipped.status, zipped.headers["x-request-id"]), (415, "z"))
         dirty = self.http.send("GET", "/version", X_Request_Id="a b\tc" + "d" * 300)
         self.assertEqual(dirty.headers["x-request-id"], "abc" + "d" * 123)
 
