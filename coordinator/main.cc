@@ -14,10 +14,10 @@
 #include "coordinator/grpc/engine_listener.h"
 #include "coordinator/grpc/public_server.h"
 #include "coordinator/http/server.h"
-#include "coordinator/http/tls.h"
 #include "coordinator/metrics/metrics_page.h"
 #include "coordinator/openai/openai_handler.h"
 #include "coordinator/options.h"
+#include "coordinator/server_certificate.h"
 
 namespace phalanx {
 namespace {
@@ -83,21 +83,11 @@ void ReloadKeys(const KeyOptions& options, ApiKeys& keys) {
   keys.Replace(*std::move(loaded));
 }
 
-// gRPC looks at its files itself.
-void ReloadCertificates(http::TlsContext& tls) {
-  const Status status = tls.Reload();
-  if (status.ok()) {
-    spdlog::info("certificates: read again");
-  } else {
-    spdlog::error("certificates stay as they were: {}", status.message());
-  }
-}
-
 // What SIGHUP reads again.
 struct Reloadable {
   const KeyOptions& key_options;
   ApiKeys& keys;
-  http::TlsContext* tls;  // null: none
+  ServerCertificate* certificate;  // null: none
 };
 
 bool ReloadsAnything(const CoordinatorOptions& options) {
@@ -111,7 +101,7 @@ int WaitForEnd(const sigset_t& signals, const Reloadable& reloadable) {
     sigwait(&signals, &received);
     if (received != SIGHUP) return received;
     if (!reloadable.key_options.file.empty()) ReloadKeys(reloadable.key_options, reloadable.keys);
-    if (reloadable.tls != nullptr) ReloadCertificates(*reloadable.tls);
+    if (reloadable.certificate != nullptr) reloadable.certificate->Reload();
   }
 }
 
@@ -143,16 +133,18 @@ int Run(const CoordinatorOptions& options) {
     spdlog::warn("--api-key: others on this machine can read it; --api-key-file keeps it");
   }
   const auto keys = std::make_shared<ApiKeys>(*std::move(loaded_keys));
-  std::shared_ptr<http::TlsContext> tls;
-  if (options.tls.enabled()) {
-    auto loaded = http::TlsContext::Load(options.tls);
-    if (!loaded.ok()) return refuse(loaded.status());
-    tls = *std::move(loaded);
-  }
-
   std::unique_ptr<PublicServer> server;
   std::string addresses;
-  const metrics::MetricsPage metrics((*model)->id(), options.metrics_names);
+  metrics::MetricsPage metrics((*model)->id(), options.metrics_names);
+  std::unique_ptr<ServerCertificate> certificate;
+  PublicServerOptions server_options = options.server;
+  if (options.tls.enabled()) {
+    auto loaded = ServerCertificate::Load(
+        options.tls, [&metrics](auto expiry) { metrics.SetCertificateExpiry(expiry); });
+    if (!loaded.ok()) return refuse(loaded.status());
+    certificate = *std::move(loaded);
+    server_options.tls = certificate->grpc();
+  }
   const auto on_state = [&](ServingState state) {
     server->SetServing(state);
     if (state == ServingState::kReady && !options.ready_file.empty()) {
@@ -164,13 +156,14 @@ int Run(const CoordinatorOptions& options) {
                               .observer = metrics.observer(),
                               .keys = keys});
   TaskQueue queue(static_cast<size_t>(options.limits.max_waiting));
-  auto started = PublicServer::Start(options.server, frontend, queue);
+  auto started = PublicServer::Start(server_options, frontend, queue);
   if (!started.ok()) return refuse(started.status());
   server = *std::move(started);
   addresses = "grpc=" + server->address();
   std::unique_ptr<http::Server> http_server;
   if (options.http.front == HttpFront::kOn) {
-    auto listening = StartHttp(options.http, tls, metrics, frontend, queue);
+    auto listening = StartHttp(options.http, certificate == nullptr ? nullptr : certificate->http(),
+                               metrics, frontend, queue);
     if (!listening.ok()) {
       server->Shutdown();
       return refuse(listening.status());
@@ -189,7 +182,8 @@ int Run(const CoordinatorOptions& options) {
   std::printf("listening %s\n", addresses.c_str());
   std::fflush(stdout);
 
-  spdlog::info("signal={}: draining", WaitForEnd(signals, {options.keys, *keys, tls.get()}));
+  spdlog::info("signal={}: draining",
+               WaitForEnd(signals, {options.keys, *keys, certificate.get()}));
   Drain(frontend, stop, options.shutdown_timeout);
   constexpr std::chrono::seconds kLastWrites(1);
   if (http_server != nullptr) http_server->Shutdown(Clock::now() + kLastWrites);

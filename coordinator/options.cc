@@ -169,6 +169,11 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
   AddLimits(&app, &options.limits);
+  app.add_option("--max-grpc-memory-bytes", options.server.max_memory_bytes,
+                 "what all gRPC connections together may hold")
+      ->check(CLI::Range(1 << 20, 1 << 30))
+      ->group("Limits")
+      ->capture_default_str();
 
   try {
     app.parse(argc, argv);
@@ -178,7 +183,6 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
     return ExitCode{kUsageError};
   }
   if (reflection) options.server.reflection = Reflection::kOn;
-  options.server.tls = options.tls;
   options.http.server.host = options.http.server.unix_socket.empty() ? options.server.host : "";
   if (log_format == "json") options.log_format = LogFormat::kJson;
   const Status status = CheckHost(options, insecure);

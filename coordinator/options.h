@@ -9,6 +9,7 @@
 #include "app/log.h"
 #include "coordinator/core/limits.h"
 #include "coordinator/core/served_model.h"
+#include "coordinator/core/tls_files.h"
 #include "coordinator/grpc/public_server.h"
 #include "coordinator/http_options.h"
 #include "coordinator/key_options.h"

@@ -1,7 +1,11 @@
-// Where the certificates of a server lie.
+// Where the certificates of a server lie, and what lies there.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
+#include <string>
+
+#include "kernels/base/status.h"
 
 namespace phalanx {
 
@@ -13,5 +17,17 @@ struct TlsFiles {
 
   bool enabled() const { return !certificate.empty(); }
 };
+
+// The files' content, which belongs together: every protocol serves with the same.
+struct TlsMaterial {
+  std::string certificate;
+  std::string key;
+  std::string client_authorities;                // empty: clients need no certificate
+  std::chrono::system_clock::time_point expiry;  // of the server's certificate
+};
+
+// INVALID_ARGUMENT or FAILED_PRECONDITION naming the flag and the file: not there, no such thing,
+// readable by others, expired, not valid yet, or a key of another certificate.
+StatusOr<TlsMaterial> ReadTlsFiles(const TlsFiles& files);
 
 }  // namespace phalanx

@@ -3,9 +3,8 @@
 #include <absl/synchronization/mutex.h>
 #include <dlfcn.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
-#include <grpcpp/security/tls_certificate_provider.h>
-#include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <sys/un.h>
@@ -52,22 +51,9 @@ void SetLimits(const Limits& limits, grpc::ServerBuilder* builder) {
   builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
 }
 
-// Files that change are read again within a second.
-std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const TlsFiles& files) {
-  if (!files.enabled()) return grpc::InsecureServerCredentials();
-  constexpr unsigned int kSecondsBetweenLooks = 1;
-  using grpc::experimental::FileWatcherCertificateProvider;
-  const auto provider = std::make_shared<FileWatcherCertificateProvider>(
-      files.key, files.certificate, files.client_authorities, kSecondsBetweenLooks);
-  grpc::experimental::TlsServerCredentialsOptions options(provider);
-  options.watch_identity_key_cert_pairs();
-  if (files.client_authorities.empty()) {
-    options.set_cert_request_type(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-  } else {
-    options.watch_root_certs();
-    options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  }
-  return grpc::experimental::TlsServerCredentials(options);
+std::shared_ptr<grpc::ServerCredentials> CredentialsOf(const PublicServerOptions& options) {
+  if (options.tls == nullptr) return grpc::InsecureServerCredentials();
+  return options.tls;
 }
 
 // gRPC keeps the reason to itself.
@@ -88,6 +74,7 @@ StatusOr<std::unique_ptr<PublicServer>> PublicServer::Start(const PublicServerOp
   if (options.reflection == Reflection::kOn) PHALANX_RETURN_IF_ERROR(LoadReflection());
   std::unique_ptr<PublicServer> result(new PublicServer());
   result->service_ = MakeInferenceService(frontend, queue);
+  result->tls_ = options.tls;
   const bool is_unix = !options.unix_path.empty();
   const bool is_v6 = options.host.find(':') != std::string::npos;
   const std::string host = is_v6 ? fmt::format("[{}]", options.host) : options.host;
@@ -98,10 +85,14 @@ StatusOr<std::unique_ptr<PublicServer>> PublicServer::Start(const PublicServerOp
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   SetLimits(frontend.limits(), &builder);
+  // Beyond it idle connections are closed, then calls refused; the others wait to be read.
+  constexpr char kQuotaName[] = "clients";
+  builder.SetResourceQuota(
+      grpc::ResourceQuota(kQuotaName).Resize(static_cast<size_t>(options.max_memory_bytes)));
   int port = 0;
   builder.AddListeningPort(
       is_unix ? "unix:" + options.unix_path : fmt::format("{}:{}", host, options.port),
-      is_unix ? grpc::InsecureServerCredentials() : CredentialsOf(options.tls), &port);
+      is_unix ? grpc::InsecureServerCredentials() : CredentialsOf(options), &port);
   builder.RegisterService(result->service_.get());
   result->server_ = builder.BuildAndStart();
   grpc::EnableDefaultHealthCheckService(false);

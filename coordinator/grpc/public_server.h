@@ -7,7 +7,7 @@
 
 #include "coordinator/core/frontend.h"
 #include "coordinator/core/task_queue.h"
-#include "coordinator/core/tls_files.h"
+#include "coordinator/grpc/tls_credentials.h"
 #include "kernels/base/status.h"
 
 namespace grpc {
@@ -24,7 +24,8 @@ struct PublicServerOptions {
   int port = 50051;            // 0: a free one
   std::string unix_path = {};  // not empty: a Unix socket instead of host and port
   Reflection reflection = Reflection::kOff;
-  TlsFiles tls = {};  // of TCP
+  int32_t max_memory_bytes = 256 << 20;      // what all connections together may hold
+  std::shared_ptr<TlsCredentials> tls = {};  // of TCP; null: none
 };
 
 class PublicServer {
@@ -48,6 +49,7 @@ class PublicServer {
   PublicServer() = default;
 
   std::string address_;
+  std::shared_ptr<TlsCredentials> tls_;  // which the server asks as long as it lives
   std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -4,7 +4,6 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <limits>
@@ -27,41 +26,65 @@ std::string Reason() {
   return text == nullptr ? "unknown" : text;
 }
 
-Status FileError(std::string_view flag, const std::filesystem::path& file) {
-  return InvalidArgumentError("{}: {}: {}", flag, file.string(), Reason());
-}
+Status Refused(std::string_view flag) { return InvalidArgumentError("{}: {}", flag, Reason()); }
 
-// A prompt for a pass phrase would wait for somebody at a terminal.
-int NoPassPhrase(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*context*/) { return 0; }
+struct BioDeleter {
+  void operator()(BIO* bio) const { BIO_free(bio); }
+};
+struct CertificateDeleter {
+  void operator()(X509* certificate) const { X509_free(certificate); }
+};
+struct KeyDeleter {
+  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+};
+using Certificate = std::unique_ptr<X509, CertificateDeleter>;
 
-Status CheckKeyModes(const std::filesystem::path& file) {
-  struct stat state {};
-  if (stat(file.c_str(), &state) != 0) {
-    return InvalidArgumentError("--ssl-keyfile: {}: cannot be read", file.string());
+class PemReader {
+ public:
+  explicit PemReader(const std::string& text)
+      : bio_(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))) {}
+
+  // Null: there is no more.
+  Certificate NextCertificate() {
+    Certificate next(PEM_read_bio_X509_AUX(bio_.get(), nullptr, NoPassPhrase, nullptr));
+    if (next == nullptr) ERR_clear_error();
+    return next;
   }
-  if ((state.st_mode & 0077) == 0) return OkStatus();
-  return FailedPreconditionError("--ssl-keyfile: {}: has mode {:04o}, allowed: 0600", file.string(),
-                                 state.st_mode & 0777);
-}
-
-Status CheckDates(SSL_CTX* context, const std::filesystem::path& file) {
-  const X509* certificate = SSL_CTX_get0_certificate(context);
-  if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0) {
-    return InvalidArgumentError("--ssl-certfile: {}: has expired", file.string());
+  std::unique_ptr<EVP_PKEY, KeyDeleter> Key() {
+    return std::unique_ptr<EVP_PKEY, KeyDeleter>(
+        PEM_read_bio_PrivateKey(bio_.get(), nullptr, NoPassPhrase, nullptr));
   }
-  if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0) {
-    return InvalidArgumentError("--ssl-certfile: {}: is not valid yet", file.string());
+
+ private:
+  // A prompt for a pass phrase would wait for somebody at a terminal.
+  static int NoPassPhrase(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*context*/) {
+    return 0;
+  }
+
+  const std::unique_ptr<BIO, BioDeleter> bio_;
+};
+
+// The server's certificate, then those that link it to an authority.
+Status UseChain(SSL_CTX* context, const std::string& pem) {
+  PemReader reader(pem);
+  const Certificate own = reader.NextCertificate();
+  if (own == nullptr || SSL_CTX_use_certificate(context, own.get()) != 1) {
+    return Refused("--ssl-certfile");
+  }
+  while (const Certificate link = reader.NextCertificate()) {
+    if (SSL_CTX_add1_chain_cert(context, link.get()) != 1) return Refused("--ssl-certfile");
   }
   return OkStatus();
 }
 
-Status AskForCertificates(SSL_CTX* context, const std::filesystem::path& file) {
-  if (SSL_CTX_load_verify_locations(context, file.c_str(), nullptr) != 1) {
-    return FileError("--ssl-ca-certs", file);
+Status AskForCertificates(SSL_CTX* context, const std::string& pem) {
+  PemReader reader(pem);
+  while (const Certificate authority = reader.NextCertificate()) {
+    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority.get()) != 1 ||
+        SSL_CTX_add_client_CA(context, authority.get()) != 1) {
+      return Refused("--ssl-ca-certs");
+    }
   }
-  STACK_OF(X509_NAME)* names = SSL_load_client_CA_file(file.c_str());
-  if (names == nullptr) return FileError("--ssl-ca-certs", file);
-  SSL_CTX_set_client_CA_list(context, names);
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   return OkStatus();
 }
@@ -77,7 +100,7 @@ int ChooseProtocol(SSL* /*ssl*/, const unsigned char** chosen, unsigned char* ch
   return result == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
-StatusOr<ContextPtr> ReadFiles(const TlsFiles& files) {
+StatusOr<ContextPtr> MakeContext(const TlsMaterial& material) {
   ERR_clear_error();
   const ContextPtr context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
   if (context == nullptr) return InternalError("TLS: {}", Reason());
@@ -87,21 +110,16 @@ StatusOr<ContextPtr> ReadFiles(const TlsFiles& files) {
   // Released buffers: an idle connection holds none.
   SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                             SSL_MODE_RELEASE_BUFFERS);
-  SSL_CTX_set_default_passwd_cb(raw, NoPassPhrase);
   SSL_CTX_set_alpn_select_cb(raw, ChooseProtocol, nullptr);
   constexpr unsigned char kSessions[] = "phalanx";
   SSL_CTX_set_session_id_context(raw, kSessions, sizeof(kSessions) - 1);
-  if (SSL_CTX_use_certificate_chain_file(raw, files.certificate.c_str()) != 1) {
-    return FileError("--ssl-certfile", files.certificate);
+  PHALANX_RETURN_IF_ERROR(UseChain(raw, material.certificate));
+  const auto key = PemReader(material.key).Key();
+  if (key == nullptr || SSL_CTX_use_PrivateKey(raw, key.get()) != 1) {
+    return Refused("--ssl-keyfile");
   }
-  PHALANX_RETURN_IF_ERROR(CheckDates(raw, files.certificate));
-  PHALANX_RETURN_IF_ERROR(CheckKeyModes(files.key));
-  if (SSL_CTX_use_PrivateKey_file(raw, files.key.c_str(), SSL_FILETYPE_PEM) != 1 ||
-      SSL_CTX_check_private_key(raw) != 1) {
-    return FileError("--ssl-keyfile", files.key);
-  }
-  if (!files.client_authorities.empty()) {
-    PHALANX_RETURN_IF_ERROR(AskForCertificates(raw, files.client_authorities));
+  if (!material.client_authorities.empty()) {
+    PHALANX_RETURN_IF_ERROR(AskForCertificates(raw, material.client_authorities));
   }
   return context;
 }
@@ -165,14 +183,14 @@ class TlsTransport final : public Transport {
 
 }  // namespace
 
-StatusOr<std::shared_ptr<TlsContext>> TlsContext::Load(const TlsFiles& files) {
-  std::shared_ptr<TlsContext> context(new TlsContext(files));
-  PHALANX_RETURN_IF_ERROR(context->Reload());
+StatusOr<std::shared_ptr<TlsContext>> TlsContext::Create(const TlsMaterial& material) {
+  std::shared_ptr<TlsContext> context(new TlsContext());
+  PHALANX_RETURN_IF_ERROR(context->Replace(material));
   return context;
 }
 
-Status TlsContext::Reload() {
-  PHALANX_ASSIGN_OR_RETURN(ContextPtr context, ReadFiles(files_));
+Status TlsContext::Replace(const TlsMaterial& material) {
+  PHALANX_ASSIGN_OR_RETURN(ContextPtr context, MakeContext(material));
   std::lock_guard lock(mu_);
   context_ = std::move(context);
   return OkStatus();

@@ -16,19 +16,17 @@ namespace phalanx::http {
 // Thread-safe.
 class TlsContext {
  public:
-  // INVALID_ARGUMENT or FAILED_PRECONDITION naming the flag and the file: not there, no such thing,
-  // readable by others, expired, or a key of another certificate.
-  static StatusOr<std::shared_ptr<TlsContext>> Load(const TlsFiles& files);
+  // INVALID_ARGUMENT where OpenSSL takes no such certificate, key or authority for a connection.
+  static StatusOr<std::shared_ptr<TlsContext>> Create(const TlsMaterial& material);
 
-  // Reads the files again, for connections to come. An error changes nothing.
-  Status Reload();
+  // For connections to come. An error changes nothing.
+  Status Replace(const TlsMaterial& material);
   // The server's side of a connection; null: out of memory. Does not own the socket.
   std::unique_ptr<Transport> Accept(int socket) const;
 
  private:
-  explicit TlsContext(TlsFiles files) : files_(std::move(files)) {}
+  TlsContext() = default;
 
-  const TlsFiles files_;
   mutable std::mutex mu_;
   std::shared_ptr<ssl_ctx_st> context_;
 };
