@@ -11,6 +11,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from service import ROOT, Service, generate  # noqa: E402
 
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*\})? (\S+)')
+# Only of a service that has a certificate: tests/e2e/test_tls.py looks at it.
+WITH_TLS = {"phalanx_tls_certificate_expiry_timestamp_seconds"}
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"')
 
 
@@ -127,7 +129,20 @@ class Metrics(unittest.TestCase):
         self.assertGreater(len(queried), 20)
         page = (ROOT / "docs/metrics.md").read_text()
         documented = set(re.findall(r"`((?:phalanx|process)_[a-z_]+)`", page))
-        self.assertEqual(documented, own, "docs/metrics.md and the page differ")
+        self.assertEqual(documented, own | WITH_TLS, "docs/metrics.md and the page differ")
+        operations = (ROOT / "docs/operations.md").read_text()
+        self.assertEqual(set(re.findall(r"`(phalanx_[a-z_]+)[`{ ]", operations)) - own - WITH_TLS, set())
+        alerts = (ROOT / "launch/prometheus/alerts.yml").read_text()
+        rules = re.split(r"- alert: ", alerts)[1:]
+        self.assertGreater(len(rules), 5)
+        anchors = {heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", operations, re.MULTILINE)}
+        for rule in rules:
+            with self.subTest(alert=rule.split()[0]):
+                expression = re.search(r"expr:(.*?)\n {8}\w", rule, re.DOTALL)[1]
+                queried = set(re.findall(r"\b(?:phalanx|process)_[a-z_]+\b", expression))
+                self.assertEqual(queried - own - WITH_TLS, set(), "queried and not there")
+                self.assertTrue(queried or "up{" in expression)
+                self.assertIn(re.search(r"runbook: docs/operations.md#(\S+)", rule)[1], anchors)
         for alias in (name for name in families if name.startswith("vllm:")):
             self.assertIn(f"`{alias}`", page)
 

@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 import unittest
@@ -48,7 +49,7 @@ class Terminal:
     def frame(self) -> list[str]:
         """The lines of the last whole frame."""
         frames = re.findall(r"\x1b\[H(.*?)(?=\x1b\[H|\x1b\[J)", self.seen, re.DOTALL)
-        return [line.replace("\x1b[K", "") for line in frames[-1].split("\r\n")] if frames else []
+        return frames[-1].replace("\x1b[K", "").replace("\r", "").split("\n") if frames else []
 
     def wait_for(self, expression: str, seconds: float = 30) -> list[str]:
         until = time.monotonic() + seconds
@@ -148,9 +149,9 @@ class Top(unittest.TestCase):
             self.check_given_back(terminal)
 
     def test_a_stopped_rank_and_a_server_that_goes_and_comes_show(self):
-        with Service(ranks=2) as service:
-            port = service.address.rsplit(":", 1)[1]
-            with Terminal(service) as terminal:
+        with tempfile.TemporaryDirectory() as folder:
+            socket = ("--grpc-uds", f"{folder}/grpc.sock")
+            with Service(*socket, ranks=2) as service, Terminal(service) as terminal:
                 terminal.wait_for("ready")
                 victim = service.ranks()[1]
                 os.kill(victim, signal.SIGSTOP)
@@ -165,7 +166,7 @@ class Top(unittest.TestCase):
                 terminal.wait_for(r"\nready")
                 service.stop()
                 terminal.wait_for(r"unreachable: UNAVAILABLE(.|\n)*last answer \d+s ago")
-                with Service("--grpc-port", port, ranks=1):
+                with Service(*socket, ranks=1):
                     terminal.wait_for(r"\n1 rank ")
                 terminal.type(b"q")
                 self.assertEqual(terminal.end(), 0)
