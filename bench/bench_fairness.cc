@@ -65,7 +65,7 @@ class Fairness {
     const bool is_polite = client < num_polite();
     const std::string& key =
         is_polite ? options_.polite_keys[static_cast<size_t>(client)] : options_.greedy_key;
-    client_.Send(client, 0,
+    client_.Send(client,
                  CompletionRequest(is_polite ? options_.polite : options_.greedy, key, ++seed_));
   }
 

@@ -16,6 +16,7 @@
 #include "bench/load_figures.h"
 #include "bench/process_cost.h"
 #include "bench/round_trip_probe.h"
+#include "kernels/base/status.h"
 
 namespace phalanx::bench {
 namespace {
@@ -23,6 +24,7 @@ namespace {
 struct OverloadOptions {
   int port = 8000;
   LoadShape shape;
+  int unloaded_tokens = 0;  // of an answer when nobody else asks; 0: as of all others
   std::vector<double> rates;
   double seconds = 20;
   double ramp_s = 5;  // of each rate, not counted
@@ -41,16 +43,23 @@ class Overload {
  public:
   explicit Overload(const OverloadOptions& options) : options_(options), client_(options.port) {}
 
-  // Time of a token after the first, when nobody else asks.
-  double MeasureUnloaded() {
+  // Time of a token after the first, when nobody else asks. Where tokens take less than it takes a
+  // process to get a core, only long answers show it.
+  StatusOr<double> MeasureUnloaded() {
+    LoadShape shape = options_.shape;
+    if (options_.unloaded_tokens > 0) shape.output_tokens = options_.unloaded_tokens;
     constexpr size_t kMost = 100;
     constexpr size_t kLeast = 8;
     const auto enough = LoadClock::now() + std::chrono::seconds(5);
     std::vector<double> token_s;
     while (token_s.size() < kLeast || (token_s.size() < kMost && LoadClock::now() < enough)) {
-      Ask();
+      Ask(shape);
       Drain();
-      token_s.push_back(TokenSeconds(answers_.back(), options_.shape.output_tokens));
+      if (!answers_.back().is_complete) {
+        return UnavailableError("a request was answered with status {}",
+                                answers_.back().http_status);
+      }
+      token_s.push_back(TokenSeconds(answers_.back(), shape.output_tokens));
     }
     return Quantile(token_s, 0.5);
   }
@@ -65,7 +74,7 @@ class Overload {
     auto look = begin;
     for (auto arrival = begin; arrival < end; arrival += Seconds(gap_s(engine_))) {
       while (LoadClock::now() < arrival) Collect(arrival);
-      Ask();
+      Ask(options_.shape);
       if (arrival < look) continue;
       peak_mib_ = std::max(peak_mib_, MemoryMib());
       look = arrival + std::chrono::seconds(1);
@@ -85,7 +94,7 @@ class Overload {
   }
 
  private:
-  void Ask() { client_.Send(0, 0, CompletionRequest(options_.shape, "", ++seed_)); }
+  void Ask(const LoadShape& shape) { client_.Send(0, CompletionRequest(shape, "", ++seed_)); }
   void Collect(LoadClock::time_point until) {
     for (const LoadAnswer& answer : client_.Wait(until)) answers_.push_back(answer);
   }
@@ -148,6 +157,9 @@ int Main(int argc, char** argv) {
   app.add_option("--http-port", options.port)->check(CLI::Range(1, 65535));
   app.add_option("--prompt-tokens", options.shape.prompt_tokens)->check(CLI::Range(1, 100'000));
   app.add_option("--output-tokens", options.shape.output_tokens)->check(CLI::Range(2, 100'000));
+  app.add_option("--unloaded-tokens", options.unloaded_tokens,
+                 "of the answers that say how long a token takes when nobody else asks")
+      ->check(CLI::Range(2, 100'000));
   app.add_option("--vocab-size", options.shape.vocab_size, "ids of the model")
       ->check(CLI::Range(1, 1 << 24))
       ->required();
@@ -167,7 +179,12 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   Overload overload(options);
-  const double unloaded_s = overload.MeasureUnloaded();
+  const StatusOr<double> unloaded = overload.MeasureUnloaded();
+  if (!unloaded.ok()) {
+    fmt::print(stderr, "{}\n", unloaded.status().message());
+    return 1;
+  }
+  const double unloaded_s = *unloaded;
   const double start_mib = overload.MemoryMib();
   constexpr double kMostSlower = 4;
   const GoodAnswer good{.token_s = kMostSlower * unloaded_s};

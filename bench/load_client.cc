@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <random>
 
 #include "bench/http_client.h"
@@ -44,7 +43,7 @@ LoadClient::~LoadClient() {
   ::close(epoll_);
 }
 
-void LoadClient::Send(int client, int retries, std::string_view request) {
+void LoadClient::Send(int client, std::string_view request) {
   int fd = -1;
   if (idle_.empty()) {
     fd = Connect(port_);
@@ -56,7 +55,6 @@ void LoadClient::Send(int client, int retries, std::string_view request) {
   }
   Exchange& exchange = open_[fd];
   exchange.answer.client = client;
-  exchange.answer.retries = retries;
   exchange.answer.sent = LoadClock::now();
   bench::Send(fd, request);
 }

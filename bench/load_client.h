@@ -17,7 +17,6 @@ using LoadClock = std::chrono::steady_clock;
 // One request and what came of it.
 struct LoadAnswer {
   int client = 0;  // as Send was told
-  int retries = 0;
   LoadClock::time_point sent;
   LoadClock::time_point first_token;  // of a stream
   LoadClock::time_point end;
@@ -37,7 +36,7 @@ class LoadClient {
   LoadClient& operator=(const LoadClient&) = delete;
 
   // Over a connection that is idle, or a new one.
-  void Send(int client, int retries, std::string_view request);
+  void Send(int client, std::string_view request);
   // What has ended by `until`; returns sooner where something has.
   std::vector<LoadAnswer> Wait(LoadClock::time_point until);
   size_t num_open() const { return open_.size(); }
