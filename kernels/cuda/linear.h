@@ -24,8 +24,8 @@ struct LinearParams {
   int64_t in_features = 0;
   int64_t out_features = 0;  // of y: GateUpSwiglu's intermediate_local
   const void* x = nullptr;   // [rows, in_features], x_stride elements apart
-  const void* weight =
-      nullptr;  // [out_features or GateUpRows(..), in_features], weight_stride apart
+  // [out_features or GateUpRows(out_features), in_features], weight_stride elements apart
+  const void* weight = nullptr;
   const float* bias = nullptr;  // [out_features], or null
   void* out = nullptr;          // [rows, out_features], out_stride elements apart
   int64_t x_stride = 0;

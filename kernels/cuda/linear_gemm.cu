@@ -8,7 +8,18 @@
 // column of them, both mostly from the second-level cache. FLOP: 2 * rows * weight_rows *
 // in_features. Tiles of 16 to 64 rows are bound by memory. 128x128 is bound by mma.sync, which
 // reaches about 60% of what Hopper's wgmma does, with the reads of shared memory close behind:
-// warps of 64x64 read 4 KiB for 64 products, 32 of the 51 cycles that those take.
+// warps of 64x64 read 4 KiB for 32 products, 32 of the 51 cycles that those take.
+//
+// On sm_90a, in kGemmDepth * 2 = 128 bytes a row and stage:
+//
+//   tile      warps  stages  shared KiB  registers  blocks a multiprocessor
+//   16x16         1       8          32         72  6
+//   32x16         1       8          48        124  4
+//   64x16         2       6          60        120  3
+//   16x64         4       6          60         56  3
+//   32x64         4       5          60         70  3
+//   64x64         4       4          64         96  3
+//   128x128       4       3          96        243  2 (sm_80: 1)
 #include "kernels/base/check.h"
 #include "kernels/cuda/linear_kernels.h"
 

@@ -6,7 +6,9 @@
 // in order.
 //
 // Bytes: out_features * in_features * 2, plus x and out. FLOP: rows per byte. Bound by memory; at 8
-// rows the multiply-adds take 60% of an H200's rate beside it.
+// rows the multiply-adds take 60% of an H200's rate beside it. On sm_90a, for 1, 2, 4 and 8 rows:
+// 88, 94, 108 and 152 registers, 5, 5, 4 and 3 blocks of 4 warps a multiprocessor, so 48 to 80 KiB
+// on their way where 33 KiB cover the latency; 128 to 2,048 bytes of shared memory.
 #include "kernels/base/check.h"
 #include "kernels/cuda/linear_kernels.h"
 

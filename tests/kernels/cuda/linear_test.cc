@@ -190,7 +190,8 @@ INSTANTIATE_TEST_SUITE_P(
                                          Shape{16, 640, 63, 8}, Shape{17, 130, 65},
                                          Shape{31, 263, 24, 4}, Shape{33, 100, 70, 3},
                                          Shape{64, 513, 8, 4}, Shape{65, 72, 129},
-                                         Shape{129, 300, 15}, Shape{66, 600, 10, 2})));
+                                         Shape{129, 300, 15}, Shape{66, 600, 10, 2},
+                                         Shape{1100, 8, 17, 100})));
 
 class CudaLinearBitsTest : public ::testing::TestWithParam<std::tuple<DType, Op>> {};
 
@@ -198,11 +199,14 @@ TEST_P(CudaLinearBitsTest, ARowHasTheSameBitsAmongAnyNumberOfRowsInExactMode) {
   const auto& [dtype, op] = GetParam();
   constexpr int64_t kMaxRows = 130;
   constexpr int64_t kOut = 21;
-  // Both narrow and wide tiles, with more and with fewer multiprocessors than either has.
-  for (const int num_sms : {1, 4}) {
+  std::vector<float> on_another;
+  // One multiprocessor is filled by wide tiles, nine only by narrow ones.
+  for (const int num_sms : {1, 9}) {
     EmulatedDevice device(13);
-    Product product(device, {kMaxRows, 203, kOut, num_sms}, dtype, op, 3);
+    Product product(device, {kMaxRows, 523, kOut, num_sms}, dtype, op, 3);
     const std::vector<float> all = product.Run(LinearMode::kExact, dtype, kMaxRows);
+    if (on_another.empty()) on_another = all;
+    ASSERT_EQ(testing::BitMismatch(all, on_another), "") << "another device";
     const auto rows_of_all = [&](int64_t first, int64_t count) {
       return std::span(all).subspan(static_cast<size_t>(first * kOut),
                                     static_cast<size_t>(count * kOut));
