@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/online_softmax.h"
@@ -23,9 +24,17 @@ struct AttentionKernelParams {
 template <int kHeadDim>
 inline constexpr int kKvStage = kAttentionKvTile* kHeadDim;
 
-template <typename T, int kHeadDim>
+// The rows' fragments of Q for MultiplyTile, each thread's own: [kHeadDim / 16][threads].
+using QueryFragment = Vec<uint32_t, 4>;
+
+template <typename T, int kHeadDim, int kWarps, AttentionMode mode>
 constexpr size_t AttentionSharedBytes() {
-  return 2 * SharedBytes<T>(2 * kKvStage<kHeadDim>);
+  constexpr int kThreads = kWarps * kWarpSize;
+  const size_t merged = mode == AttentionMode::kExact
+                            ? SharedBytes<Vec<float, 4>>(MergedState<kHeadDim, kThreads>::kElements)
+                            : 0;
+  return 2 * SharedBytes<T>(2 * kKvStage<kHeadDim>) +
+         SharedBytes<QueryFragment>(kHeadDim / 16 * kThreads) + merged;
 }
 
 // Where 8 elements of a tile's row lie in shared memory: rows permute their packs, so that the same
@@ -36,7 +45,8 @@ PHALANX_DEVICE int PackOffset(int row, int pack) {
 }
 
 // Starts the copies of the tile of keys and values at `begin`, zeros from kv_end on: what lies
-// there may be NaN, which no weight of 0 would take away.
+// there may be NaN, which no weight of 0 would take away. Loops stay loops: unrolled, they would
+// take the registers that the sums need.
 template <typename T, int kHeadDim, int kWarps>
 PHALANX_DEVICE void CopyKvTile(const AttentionParams& p, const AttentionItem& item, int begin,
                                T* keys, T* values) {
@@ -51,7 +61,7 @@ PHALANX_DEVICE void CopyKvTile(const AttentionParams& p, const AttentionItem& it
       source += p.layout.KeyOffset(table[first / p.layout.block_size], item.kv_head,
                                    first % p.layout.block_size);
     }
-    PHALANX_UNROLL
+    PHALANX_NO_UNROLL
     for (int i = 0; i < kKvBlockUnit * kPacks; i += kWarps * kWarpSize) {
       const int token = (i + ThreadIndex()) / kPacks;
       const int pack = (i + ThreadIndex()) % kPacks;
@@ -66,9 +76,9 @@ PHALANX_DEVICE void CopyKvTile(const AttentionParams& p, const AttentionItem& it
 }
 
 // scores = Q K^T of the warp's rows and the tile's keys.
-template <typename T, int kHeadDim>
-PHALANX_DEVICE void Score(float (&scores)[kAttentionKvTile / 8][4],
-                          const uint32_t (&q)[kHeadDim / 16][4], const T* keys) {
+template <typename T, int kHeadDim, int kThreads>
+PHALANX_DEVICE void Score(float (&scores)[kAttentionKvTile / 8][4], const QueryFragment* queries,
+                          const T* keys) {
   const int lane = LaneIndex();
   PHALANX_UNROLL
   for (int n = 0; n < kAttentionKvTile / 8; ++n) {
@@ -77,6 +87,7 @@ PHALANX_DEVICE void Score(float (&scores)[kAttentionKvTile / 8][4],
   }
   PHALANX_UNROLL
   for (int k = 0; k < kHeadDim / 16; ++k) {
+    const auto q = LoadVec<QueryFragment>(queries + k * kThreads + ThreadIndex());
     PHALANX_UNROLL
     for (int n = 0; n < kAttentionKvTile / 8; n += 2) {
       // Two tiles of 8 keys, the first and the second 8 of 16 dimensions each.
@@ -85,8 +96,8 @@ PHALANX_DEVICE void Score(float (&scores)[kAttentionKvTile / 8][4],
           b, keys + PackOffset<kHeadDim>(8 * n + lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
       const uint32_t low[2] = {b[0], b[1]};
       const uint32_t high[2] = {b[2], b[3]};
-      MultiplyTile<T>(scores[n], q[k], low);
-      MultiplyTile<T>(scores[n + 1], q[k], high);
+      MultiplyTile<T>(scores[n], q.v, low);
+      MultiplyTile<T>(scores[n + 1], q.v, high);
     }
   }
 }
@@ -128,6 +139,10 @@ PHALANX_DEVICE void Mask(float (&scores)[kAttentionKvTile / 8][4], int first_col
   }
 }
 
+struct Nothing {
+  PHALANX_DEVICE explicit Nothing(void* /*unused*/) {}
+};
+
 // This lane's columns of the rows: as partials, or as the result.
 template <typename T, int kHeadDim>
 PHALANX_DEVICE void Store(const AttentionParams& p, const AttentionItem& item, int warp_row,
@@ -162,10 +177,12 @@ PHALANX_DEVICE void Store(const AttentionParams& p, const AttentionItem& item, i
 template <typename T, int kHeadDim, int kWarps, AttentionMode mode>
 PHALANX_KERNEL(kWarps* kWarpSize)
 AttentionKernel(const AttentionKernelParams params) {
+  constexpr int kThreads = kWarps * kWarpSize;
   const AttentionParams& p = params.attention;
   SharedMemory shared;
   T* const keys = shared.Array<T>(2 * kKvStage<kHeadDim>);
   T* const values = shared.Array<T>(2 * kKvStage<kHeadDim>);
+  auto* const queries = shared.Array<QueryFragment>(kHeadDim / 16 * kThreads);
   const AttentionItem item = p.items[params.first_item + BlockX()];
   CopyKvTile<T, kHeadDim, kWarps>(p, item, item.kv_begin, keys, values);
   CopyAsyncCommit();
@@ -191,22 +208,25 @@ AttentionKernel(const AttentionKernelParams params) {
     positions[r] = item.rows.first_position + token;
     offsets[r] = (int64_t{item.rows.first_row + token} * p.num_heads + head) * kHeadDim;
   }
-  uint32_t q[kHeadDim / 16][4];
   PHALANX_UNROLL
   for (int k = 0; k < kHeadDim / 16; ++k) {
+    QueryFragment q;
     PHALANX_UNROLL
     for (int i = 0; i < 4; ++i) {
-      q[k][i] = LoadVec<uint32_t>(static_cast<const T*>(p.q) + offsets[i % 2] + 16 * k + i / 2 * 8 +
-                                  lane % 4 * 2);
+      q.v[i] = LoadVec<uint32_t>(static_cast<const T*>(p.q) + offsets[i % 2] + 16 * k + i / 2 * 8 +
+                                 lane % 4 * 2);
     }
+    StoreVec(queries + k * kThreads + ThreadIndex(), q);
   }
 
   constexpr float kLog2E = 1.44269504F;
   const float scale = p.scale * kLog2E;
   SoftmaxState<kHeadDim> state;
   Clear(state);
-  [[maybe_unused]] SoftmaxState<kHeadDim> merged;  // of the splits before, in exact mode
-  if constexpr (mode == AttentionMode::kExact) Clear(merged);
+  // Of the splits before, in exact mode.
+  using Splits = MergedState<kHeadDim, kThreads>;
+  [[maybe_unused]] std::conditional_t<mode == AttentionMode::kExact, Splits, Nothing> merged(
+      mode == AttentionMode::kExact ? shared.Array<Vec<float, 4>>(Splits::kElements) : nullptr);
   int stage = 0;
   for (int begin = item.kv_begin; begin < item.kv_end; begin += kAttentionKvTile) {
     CopyAsyncWait<0>();
@@ -220,14 +240,14 @@ AttentionKernel(const AttentionKernelParams params) {
     }
     if (begin <= last_position) {
       float scores[kAttentionKvTile / 8][4];
-      Score<T, kHeadDim>(scores, q, keys + stage);
+      Score<T, kHeadDim, kThreads>(scores, queries, keys + stage);
       if (next - 1 > first_position) Mask(scores, begin + lane % 4 * 2, positions);
       Advance<kHeadDim, kAttentionKvTile>(state, scores, scale);
       Accumulate<T, kHeadDim>(state.acc, scores, values + stage);
       if constexpr (mode == AttentionMode::kExact) {
         if (next % kExactSplitTokens == 0 || next > last_position) {
           SumOverRow(state);
-          Merge(merged, state);
+          merged.Merge(state);
           Clear(state);
         }
       }
@@ -235,11 +255,11 @@ AttentionKernel(const AttentionKernelParams params) {
     stage = other;
   }
   if constexpr (mode == AttentionMode::kExact) {
-    Store<T, kHeadDim>(p, item, warp_row, offsets, merged);
+    merged.CopyTo(state);
   } else {
     SumOverRow(state);
-    Store<T, kHeadDim>(p, item, warp_row, offsets, state);
   }
+  Store<T, kHeadDim>(p, item, warp_row, offsets, state);
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -247,16 +267,19 @@ AttentionKernel(const AttentionKernelParams params) {
 template <typename T, int kHeadDim, int kWarps>
 void LaunchAttentionItems(Stream& stream, std::string_view name, const AttentionParams& params,
                           int32_t first_item, int32_t num_items) {
-  const LaunchShape shape{.grid_x = num_items,
-                          .threads = kWarps * kWarpSize,
-                          .shared_bytes = AttentionSharedBytes<T, kHeadDim>()};
   const AttentionKernelParams kernel_params{.attention = params, .first_item = first_item};
+  const auto launch = [&]<AttentionMode mode>() {
+    Launch<AttentionKernel<T, kHeadDim, kWarps, mode>>(
+        stream, name,
+        {.grid_x = num_items,
+         .threads = kWarps * kWarpSize,
+         .shared_bytes = AttentionSharedBytes<T, kHeadDim, kWarps, mode>()},
+        kernel_params);
+  };
   if (params.mode == AttentionMode::kExact) {
-    Launch<AttentionKernel<T, kHeadDim, kWarps, AttentionMode::kExact>>(stream, name, shape,
-                                                                        kernel_params);
+    launch.template operator()<AttentionMode::kExact>();
   } else {
-    Launch<AttentionKernel<T, kHeadDim, kWarps, AttentionMode::kFast>>(stream, name, shape,
-                                                                       kernel_params);
+    launch.template operator()<AttentionMode::kFast>();
   }
 }
 

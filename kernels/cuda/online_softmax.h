@@ -96,25 +96,57 @@ PHALANX_DEVICE float Merged(float before, float next, MergeWeights weights) {
   return fmaf(next, weights.next, before * weights.before);
 }
 
-// `next` is the state of the keys behind those of `state`. Merging an empty state changes nothing.
-template <int kHeadDim>
-PHALANX_DEVICE void Merge(SoftmaxState<kHeadDim>& state, const SoftmaxState<kHeadDim>& next) {
-  MergeWeights weights[2];
-  PHALANX_UNROLL
-  for (int r = 0; r < 2; ++r) {
-    const float max = fmaxf(state.max[r], next.max[r]);
-    weights[r] = WeightsOf(state.max[r], next.max[r], max);
-    state.max[r] = max;
-    state.sum[r] = Merged(state.sum[r], next.sum[r], weights[r]);
-  }
-  PHALANX_UNROLL
-  for (int n = 0; n < kHeadDim / 8; ++n) {
+// States of one range of keys after the other, merged. The sums wait in shared memory between two
+// merges: registers for them and for the state would be too many. Each thread keeps its own.
+template <int kHeadDim, int kThreads>
+class MergedState {
+ public:
+  static constexpr int kElements = kHeadDim / 8 * kThreads;
+
+  // acc: [kElements], shared memory of the block.
+  PHALANX_DEVICE explicit MergedState(Vec<float, 4>* acc) : acc_(acc + ThreadIndex()) {
     PHALANX_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      state.acc[n][i] = Merged(state.acc[n][i], next.acc[n][i], weights[i / 2]);
+    for (int n = 0; n < kHeadDim / 8; ++n) StoreVec(acc_ + n * kThreads, Vec<float, 4>{});
+  }
+
+  // `next` is of the keys behind those before. An empty state changes nothing.
+  PHALANX_DEVICE void Merge(const SoftmaxState<kHeadDim>& next) {
+    MergeWeights weights[2];
+    PHALANX_UNROLL
+    for (int r = 0; r < 2; ++r) {
+      const float max = fmaxf(max_[r], next.max[r]);
+      weights[r] = WeightsOf(max_[r], next.max[r], max);
+      max_[r] = max;
+      sum_[r] = Merged(sum_[r], next.sum[r], weights[r]);
+    }
+    PHALANX_UNROLL
+    for (int n = 0; n < kHeadDim / 8; ++n) {
+      auto acc = LoadVec<Vec<float, 4>>(acc_ + n * kThreads);
+      PHALANX_UNROLL
+      for (int i = 0; i < 4; ++i) acc.v[i] = Merged(acc.v[i], next.acc[n][i], weights[i / 2]);
+      StoreVec(acc_ + n * kThreads, acc);
     }
   }
-}
+
+  PHALANX_DEVICE void CopyTo(SoftmaxState<kHeadDim>& state) const {
+    PHALANX_UNROLL
+    for (int r = 0; r < 2; ++r) {
+      state.max[r] = max_[r];
+      state.sum[r] = sum_[r];
+    }
+    PHALANX_UNROLL
+    for (int n = 0; n < kHeadDim / 8; ++n) {
+      const auto acc = LoadVec<Vec<float, 4>>(acc_ + n * kThreads);
+      PHALANX_UNROLL
+      for (int i = 0; i < 4; ++i) state.acc[n][i] = acc.v[i];
+    }
+  }
+
+ private:
+  Vec<float, 4>* acc_;
+  float max_[2] = {-INFINITY, -INFINITY};
+  float sum_[2] = {0.0F, 0.0F};
+};
 
 // An element of the result. -0 becomes 0: masked tiles add zeros to the sum, or are left out.
 PHALANX_DEVICE float Normalized(float acc, float inverse_sum) { return acc * inverse_sum + 0.0F; }
