@@ -76,7 +76,8 @@ constexpr uint16_t FloatToF16(float value) {
   const uint32_t magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
   if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // 65520 and more
-  // Below 2^-14 the last place stays at 2^-24: adding 1/2 leaves the rounded multiple in the mantissa.
+  // Below 2^-14 the last place stays at 2^-24: adding 1/2 leaves the rounded multiple in the
+  // mantissa.
   if (magnitude < 0x38800000u) {
     const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
     return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));

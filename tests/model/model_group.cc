@@ -33,9 +33,8 @@ StatusOr<std::unique_ptr<ModelGroup>> ModelGroup::Load(const GroupOptions& optio
                              Qwen2Model::Load(options.model_dir, options.config, options.model,
                                               *rank.backend, *rank.communicator));
     const int64_t per_sequence = (options.max_sequence_tokens + kBlockSize - 1) / kBlockSize;
-    return rank.model->CreateKvCache(
-        rank.model->KvSpec(per_sequence * options.num_sequences, kBlockSize,
-                           rank.backend->activation_dtype()));
+    return rank.model->CreateKvCache(rank.model->KvSpec(
+        per_sequence * options.num_sequences, kBlockSize, rank.backend->activation_dtype()));
   }));
   return group;
 }
