@@ -133,12 +133,13 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   // Ranks that share CPUs are better placed by the kernel.
   backend_options.cpus = group.is_oversubscribed ? cpus : slice;
   PHALANX_ASSIGN_OR_RETURN(group.backend, Agree(communicator, CreateBackend(backend_options)));
+  const std::string computing(group.backend->isa());
   group.kv_dtype = options.kv_cache_dtype.value_or(group.backend->activation_dtype());
 
   PlanLimits& limits = group.scheduler.limits;
   limits.max_num_seqs = options.max_num_seqs;
   limits.max_num_tokens = options.max_num_batched_tokens.value_or(DefaultStepTokens(
-      local.config, isa, group.threads * communicator.size(), options.max_num_seqs));
+      local.config, computing, group.threads * communicator.size(), options.max_num_seqs));
   limits.vocab_size = static_cast<int32_t>(local.config.vocab_size);
   limits.block_size = options.block_size;
   group.scheduler.policy = options.policy;
@@ -150,7 +151,7 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
       {"config", local.config_fingerprint},
       {"weights", local.weights_fingerprint},
       {"device", options.device},
-      {"isa", isa},
+      {"isa", computing},
       {"activations", std::string(Name(group.backend->activation_dtype()))},
       {"numerics", options.numerics == Numerics::kExact ? "exact" : "fast"},
       {"kv", std::string(Name(group.kv_dtype))},
@@ -188,7 +189,7 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   EngineOptions engine_options;
   engine_options.scheduler = group.scheduler;
   engine_options.board = options.board;
-  const double rate = AssumedCoreRate(isa) * group.threads * communicator.size();
+  const double rate = AssumedCoreRate(computing) * group.threads * communicator.size();
   engine_options.deadline = {.base = options.step_timeout,
                              .seconds_per_row = RowFlop(local.config) / rate,
                              .seconds_per_position = PositionFlop(local.config) / rate};

@@ -24,7 +24,7 @@ double RowFlop(const Qwen2Config& config);
 double PositionFlop(const Qwen2Config& config);
 
 // FLOP per second of one core with 60 % of a common core's f32 FMA peak: AVX-512 60, AVX2 36,
-// otherwise 6 GFLOP/s.
+// otherwise 6 GFLOP/s. An emulated device: 10 MFLOP/s.
 double AssumedCoreRate(std::string_view isa);
 
 }  // namespace phalanx

@@ -19,7 +19,7 @@ class Device {
   virtual ~Device() = default;
 
   virtual std::string_view name() const = 0;  // "cuda-emulated"
-  // Compute capability, "sm_80"; for an emulated device the least that the kernels need.
+  // What its results may depend on: "emulated", or a compute capability.
   virtual std::string_view architecture() const = 0;
   virtual int num_multiprocessors() const = 0;
 

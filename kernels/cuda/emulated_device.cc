@@ -14,7 +14,7 @@ class EmulatedDevice final : public Device {
       : memory_(std::move(memory)), executor_(*memory_, seed), stream_(executor_) {}
 
   std::string_view name() const override { return "cuda-emulated"; }
-  std::string_view architecture() const override { return "sm_80"; }
+  std::string_view architecture() const override { return "emulated"; }
   // As small a device as there is: kernels that spread over multiprocessors run in few blocks.
   int num_multiprocessors() const override { return 4; }
 

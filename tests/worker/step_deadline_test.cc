@@ -31,6 +31,7 @@ TEST(StepDeadlineTest, WithoutABaseThereIsNoLimit) {
 TEST(StepDeadlineTest, AssumesWhatAFasterInstructionSetDoes) {
   EXPECT_GT(AssumedCoreRate("avx512"), AssumedCoreRate("avx2"));
   EXPECT_GT(AssumedCoreRate("avx2"), AssumedCoreRate("portable"));
+  EXPECT_GT(AssumedCoreRate("portable"), AssumedCoreRate("emulated"));
   Qwen2Config tiny;
   tiny.hidden_size = 8;
   tiny.intermediate_size = 16;
