@@ -251,12 +251,14 @@ StatusOr<std::unique_ptr<http::Server>> StartServer(const openai::OpenAiOptions&
 int RunCoordinator(const PublicOptions& options, ProcessChannel channel) {
   ConfigureLog("bench_public", "critical", LogFormat::kText);
   const auto model = ServedModel::Load({.model_dir = options.model});
-  const auto tls = http::TlsContext::Load(options.tls);
-  for (const Status& status : {model.status(), tls.status()}) {
+  const auto material = ReadTlsFiles(options.tls);
+  for (const Status& status : {model.status(), material.status()}) {
     if (status.ok()) continue;
     fmt::print(stderr, "{}\n", status.message());
     return 2;
   }
+  const auto tls = http::TlsContext::Create(*material);
+  PHALANX_CHECK(tls.ok());
   std::string dir = (std::filesystem::temp_directory_path() / "phalanx-bench-XXXXXX").string();
   PHALANX_CHECK(mkdtemp(dir.data()) != nullptr);
   const std::string socket = dir + "/engine.sock";

@@ -21,6 +21,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr double kStepSeconds = 0.15;
 constexpr double kMaxStepTokens = 2048;
+constexpr int32_t kMinStepTokens = 64;  // as far as there are sequences for them
 constexpr int32_t kMinLogitRows = 64;
 
 double SecondsSince(Clock::time_point start) {
@@ -111,7 +112,7 @@ int32_t DefaultStepTokens(const Qwen2Config& config, const std::string& isa, int
                           int32_t max_num_seqs) {
   const double rows = kStepSeconds * threads_in_all * AssumedCoreRate(isa) / RowFlop(config);
   const double rounded = std::ceil(std::min(rows, kMaxStepTokens) / 16.0) * 16.0;
-  return std::max(static_cast<int32_t>(rounded), max_num_seqs);
+  return std::max(static_cast<int32_t>(rounded), std::min(max_num_seqs, kMinStepTokens));
 }
 
 StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicator) {
@@ -144,7 +145,9 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   limits.block_size = options.block_size;
   group.scheduler.policy = options.policy;
   group.scheduler.prefix_caching = options.prefix_caching;
-  group.scheduler.max_num_logit_rows = std::max(kMinLogitRows, options.max_num_seqs);
+  // A step samples no more rows than it has.
+  group.scheduler.max_num_logit_rows =
+      std::max(kMinLogitRows, std::min(options.max_num_seqs, limits.max_num_tokens));
 
   const NamedValues numerics = {
       {"version", options.version},

@@ -29,7 +29,7 @@ struct GroupOptions {
   uint64_t dummy_seed = 0;
   std::optional<DType> kv_cache_dtype;  // empty: as the activations
   std::optional<int32_t> max_model_len;
-  int32_t max_num_seqs = 64;
+  int32_t max_num_seqs = 256;
   std::optional<int32_t> max_num_batched_tokens;  // default: DefaultStepTokens
   int32_t block_size = 16;
   std::optional<int64_t> kv_cache_memory_bytes;  // per rank
@@ -47,8 +47,8 @@ struct GroupOptions {
 };
 
 // Rows that one step of about 150 ms can compute: 0.15 s * threads * the rate of one core /
-// 2 FLOP per weight and row (AssumedCoreRate). Rounded up to 16, at least `max_num_seqs` so that
-// every sequence can decode in each step, at most 2048.
+// 2 FLOP per weight and row (AssumedCoreRate). Rounded up to 16, at most 2048, at least
+// `max_num_seqs` or 64: with more sequences than rows, those that have waited longest decode first.
 int32_t DefaultStepTokens(const Qwen2Config& config, const std::string& isa, int threads_in_all,
                           int32_t max_num_seqs);
 

@@ -133,7 +133,7 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
   AddCount(
       app, "--max-num-seqs", 1, kMostSeqs,
       [&group](int64_t n) { group.max_num_seqs = static_cast<int32_t>(n); },
-      "sequences that run at once [64]");
+      "sequences that run at once [256]");
   AddCount(
       app, "--max-num-batched-tokens", 1, kMostTokens,
       [&group](int64_t n) { group.max_num_batched_tokens = static_cast<int32_t>(n); },

@@ -20,9 +20,7 @@ class EmulatedDevice final : public Device {
 
   StatusOr<void*> Allocate(size_t bytes, std::string_view name) override {
     const std::lock_guard lock(mutex_);
-    PHALANX_ASSIGN_OR_RETURN(void* const p, memory_->Allocate(std::max<size_t>(bytes, 1), name));
-    std::memset(p, 0, bytes);
-    return p;
+    return memory_->Allocate(bytes, name, emulation::DeviceMemory::Fill::kZero);
   }
   void Free(void* p) override {
     const std::lock_guard lock(mutex_);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 
 #include "tests/worker/rank_threads.h"
@@ -46,6 +47,24 @@ TEST(AgreementTest, NamesWhatDiffers) {
               "ranks disagree on config: rank 0 has cafe, rank 2 has beef; all must have the same");
     EXPECT_EQ(*AgreeOnMinimum(ranks, 10 - ranks.rank()), 8);
   });
+}
+
+TEST(GroupTest, StepsTakeWhatIsComputedInTime) {
+  Qwen2Config small;  // of the 0.5B shape
+  small.vocab_size = 151'936;
+  small.hidden_size = 896;
+  small.intermediate_size = 4864;
+  small.num_layers = 24;
+  small.num_heads = 14;
+  small.num_kv_heads = 2;
+  small.head_dim = 64;
+  // A slow machine's steps do not grow with the sequences that it may run.
+  EXPECT_LT(DefaultStepTokens(small, "portable", 1, 1), 64);
+  EXPECT_EQ(DefaultStepTokens(small, "portable", 1, 16),
+            std::max(16, DefaultStepTokens(small, "portable", 1, 1)));
+  EXPECT_EQ(DefaultStepTokens(small, "portable", 1, 64), 64);
+  EXPECT_EQ(DefaultStepTokens(small, "portable", 1, 256), 64);
+  EXPECT_EQ(DefaultStepTokens(small, "avx512", 10'000, 256), 2048);
 }
 
 TEST(GroupTest, EveryRankGetsTheSameErrorForAMissingModel) {

@@ -46,7 +46,7 @@ DeviceMemory::~DeviceMemory() {
   munmap(records_, kRecordBytes);
 }
 
-StatusOr<void*> DeviceMemory::Allocate(size_t bytes, std::string_view name) {
+StatusOr<void*> DeviceMemory::Allocate(size_t bytes, std::string_view name, Fill fill) {
   if (bytes > limit_ - used_) {
     return ResourceExhaustedError("{}: cannot allocate {} bytes, {} of {} are free", name, bytes,
                                   limit_ - used_, limit_);
@@ -73,7 +73,8 @@ StatusOr<void*> DeviceMemory::Allocate(size_t bytes, std::string_view name) {
   ranges_[index] = {address, address + bytes, std::string(name)};
   for (size_t i = 0; i + 1 < pages; ++i) page_range_[(address - base_) / kPage + i] = index;
   used_ += bytes;
-  std::memset(reinterpret_cast<void*>(address), 0xff, bytes);
+  // Pages that nobody has, or that were given back, are zero.
+  if (fill == Fill::kNaN) std::memset(reinterpret_cast<void*>(address), 0xff, bytes);
   return reinterpret_cast<void*>(address);
 }
 

@@ -26,9 +26,10 @@ class DeviceMemory {
   DeviceMemory(const DeviceMemory&) = delete;
   DeviceMemory& operator=(const DeviceMemory&) = delete;
 
-  // Filled with NaNs of every width, aligned to a page. RESOURCE_EXHAUSTED naming `name` and the
-  // size.
-  StatusOr<void*> Allocate(size_t bytes, std::string_view name);
+  enum class Fill : uint8_t { kNaN, kZero };
+  // Filled with NaNs of every width or with zeros, which cost no memory until they are overwritten;
+  // aligned to a page. RESOURCE_EXHAUSTED naming `name` and the size.
+  StatusOr<void*> Allocate(size_t bytes, std::string_view name, Fill fill = Fill::kNaN);
   void Free(void* p);
   // All launches so far count as long past.
   void ForgetAccesses();
