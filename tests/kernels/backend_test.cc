@@ -1,4 +1,5 @@
 // What callers get wrong when they create a backend, and its memory.
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -17,7 +18,12 @@ std::string ErrorOf(const BackendOptions& options) {
 }
 
 TEST(BackendFactoryTest, NamesTheWrongFlag) {
-  EXPECT_EQ(ErrorOf({.device = "tpu"}), "--device|--device: is tpu, allowed: cpu");
+  EXPECT_EQ(ErrorOf({.device = "tpu"}), fmt::format("--device|--device: is tpu, allowed: {}",
+                                                    fmt::join(AvailableDevices(), ", ")));
+  EXPECT_EQ(ErrorOf({.activation_dtype = DType::kBF16}),
+            "--dtype|--dtype: is BF16, allowed: F32 on CPUs");
+  EXPECT_EQ(ErrorOf({.numerics = Numerics::kFast}),
+            "--numerics|--numerics: is fast, allowed: exact on CPUs");
   EXPECT_EQ(ErrorOf({.num_threads = -1}), "--threads|--threads: is -1, allowed: 0 to 1024");
   const std::string message = ErrorOf({.cpu_isa = "mmx"});
   EXPECT_TRUE(message.starts_with("--cpu-isa|--cpu-isa: is mmx, allowed: ")) << message;
