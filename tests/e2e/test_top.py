@@ -101,7 +101,7 @@ class Top(unittest.TestCase):
             stream = subprocess.Popen([str(BIN / "phalanx"), "generate", "--server", self.service.address, "--prompt",
                                        "Once upon a time", "--max-tokens", "4000", "--ignore-eos"],
                                       stdout=subprocess.DEVNULL)
-            terminal.wait_for(r"1 of 64 running")
+            terminal.wait_for(r"1 of 256 running")
             terminal.wait_for(r"in   [1-9]\d* out")
             stream.kill()
             stream.wait()
