@@ -2,9 +2,9 @@
 //
 //   model_tool REQUEST.json OUT_DIR
 //
-// REQUEST: {"model": DIR, "dummy_seed": S (absent: read the checkpoint), "ranks": [1, 2], "isa":
-// "",
-//   "prompts": [[ids], ...], "max_tokens": T, "chunk": C, "trace": false}
+// REQUEST: {"model": DIR, "dummy_seed": S (absent: read the checkpoint), "ranks": [1, 2],
+//   "isa": "", "device": "cpu", "prompts": [[ids], ...], "max_tokens": T, "chunk": C, "trace":
+//   false}
 // OUT_DIR/result.json: {"runs": [{"ranks": N, "tokens": [[...]], "margins": [[...]]}]}; of run i
 // and prompt j OUT_DIR/logits.I.J.f32 holds the prompt rows' logits, [prompt tokens, vocab_size];
 // with "trace" no token is generated, and OUT_DIR/trace.I.J.NAME.f32 holds rank 0's activations.
@@ -40,6 +40,8 @@ StatusOr<json> RunOnce(const json& request, int num_ranks, size_t run, const fs:
     options.model.dummy_seed = request["dummy_seed"];
   }
   options.backend.cpu_isa = request.value("isa", "");
+  options.backend.device = request.value("device", "cpu");
+  if (options.backend.device != "cpu") options.backend.activation_dtype = options.config.dtype;
   const auto prompts = request.at("prompts").get<std::vector<std::vector<int32_t>>>();
   const int max_tokens = request.at("max_tokens");
   const int64_t chunk = request.at("chunk");
