@@ -5,7 +5,8 @@ add_library(phalanx_options INTERFACE)
 target_include_directories(phalanx_options INTERFACE ${PROJECT_SOURCE_DIR})
 # Contraction is off so that a fused multiply-add happens where the code says so and nowhere else: bits must not
 # depend on how a loop was unrolled.
-target_compile_options(phalanx_options INTERFACE -Wall -Wextra -Wconversion -Werror -ffp-contract=off)
+target_compile_options(phalanx_options INTERFACE
+  "$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wconversion;-Werror;-ffp-contract=off>")
 if(PHALANX_SANITIZE)
   target_compile_options(phalanx_options INTERFACE -fsanitize=${PHALANX_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,6 +49,8 @@ class Backend {
   // ranks and logits are kF32 on every device. kF32 on CPUs.
   virtual DType activation_dtype() const = 0;
 
+  // What Allocate can still give; none: as much as the host has, which others share.
+  virtual std::optional<int64_t> FreeMemoryBytes() const = 0;
   // RESOURCE_EXHAUSTED naming `name` and the size where memory does not suffice.
   virtual StatusOr<std::unique_ptr<Buffer>> Allocate(size_t bytes, std::string_view name) = 0;
   virtual void CopyToDevice(void* dst, const void* src, size_t bytes) = 0;

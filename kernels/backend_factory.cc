@@ -8,7 +8,10 @@
 #include "kernels/cpu/cpu_backend.h"
 
 #ifdef PHALANX_HAS_CUDA_EMULATION
-#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/emulated_device.h"
+#endif
+#if defined(PHALANX_HAS_CUDA_EMULATION) || defined(PHALANX_HAS_CUDA)
+#include "kernels/cuda/gpu_backend.h"
 #endif
 
 namespace phalanx {
@@ -34,14 +37,61 @@ std::vector<std::string> AvailableCpuIsas() {
 }
 
 std::vector<std::string> AvailableDevices() {
-#ifdef PHALANX_HAS_CUDA_EMULATION
-  return {"cpu", "cuda-emulated"};
-#else
-  return {"cpu"};
+  std::vector<std::string> devices = {"cpu"};
+#ifdef PHALANX_HAS_CUDA
+  devices.emplace_back("cuda");
 #endif
+#ifdef PHALANX_HAS_CUDA_EMULATION
+  devices.emplace_back("cuda-emulated");
+#endif
+  return devices;
 }
 
+namespace {
+
+StatusOr<std::unique_ptr<Backend>> CheckCpu(const BackendOptions& options,
+                                            std::unique_ptr<Backend> cpu) {
+  if (options.activation_dtype.value_or(DType::kF32) != DType::kF32) {
+    return InvalidField("--dtype", Name(*options.activation_dtype), "F32 on CPUs");
+  }
+  if (options.numerics != Numerics::kExact) {
+    return InvalidField("--numerics", "fast", "exact on CPUs");
+  }
+  return cpu;
+}
+
+#if defined(PHALANX_HAS_CUDA_EMULATION) || defined(PHALANX_HAS_CUDA)
+StatusOr<std::unique_ptr<Backend>> CreateCuda(const BackendOptions& options,
+                                              std::unique_ptr<Backend> cpu) {
+  const DType dtype = options.activation_dtype.value_or(DType::kBF16);
+  if (dtype != DType::kBF16 && dtype != DType::kF16) {
+    return InvalidField("--dtype", Name(dtype), "BF16, F16 on CUDA devices");
+  }
+  const cuda::CudaBackendOptions cuda_options{.activation_dtype = dtype,
+                                              .numerics = options.numerics};
+#ifdef PHALANX_HAS_CUDA
+  if (options.device == "cuda") {
+    return cuda::CreateGpuBackend(cuda_options, options.device_index, std::move(cpu));
+  }
+#endif
+#ifdef PHALANX_HAS_CUDA_EMULATION
+  constexpr uint64_t kSeed = 1;
+  PHALANX_ASSIGN_OR_RETURN(auto device,
+                           cuda::emulated::OpenEmulatedDevice(options.device_memory_bytes, kSeed));
+  return cuda::emulated::CreateCudaBackend(cuda_options, std::move(device), std::move(cpu));
+#else
+  return InternalError("no device {}", options.device);
+#endif
+}
+#endif
+
+}  // namespace
+
 StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options) {
+  const std::vector<std::string> devices = AvailableDevices();
+  if (std::find(devices.begin(), devices.end(), options.device) == devices.end()) {
+    return InvalidField("--device", options.device, fmt::format("{}", fmt::join(devices, ", ")));
+  }
   if (options.num_threads < 0 || options.num_threads > kMaxThreads) {
     return InvalidField("--threads", options.num_threads, fmt::format("0 to {}", kMaxThreads));
   }
@@ -51,31 +101,10 @@ StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options) 
       .isa = isa,
       .threads = {.num_threads = options.num_threads == 0 ? usable : options.num_threads,
                   .cpus = options.cpus}});
-  if (options.device == "cpu") {
-    if (options.activation_dtype.value_or(DType::kF32) != DType::kF32) {
-      return InvalidField("--dtype", Name(*options.activation_dtype), "F32 on CPUs");
-    }
-    if (options.numerics != Numerics::kExact) {
-      return InvalidField("--numerics", "fast", "exact on CPUs");
-    }
-    return cpu;
-  }
-#ifdef PHALANX_HAS_CUDA_EMULATION
-  if (options.device == "cuda-emulated") {
-    const DType dtype = options.activation_dtype.value_or(DType::kBF16);
-    if (dtype != DType::kBF16 && dtype != DType::kF16) {
-      return InvalidField("--dtype", Name(dtype), "BF16, F16 on CUDA devices");
-    }
-    constexpr uint64_t kSeed = 1;
-    PHALANX_ASSIGN_OR_RETURN(auto device,
-                             cuda::emulated::Device::Open(options.device_memory_bytes, kSeed));
-    return cuda::emulated::CreateCudaBackend(
-        {.activation_dtype = dtype, .numerics = options.numerics}, std::move(device),
-        std::move(cpu));
-  }
+#if defined(PHALANX_HAS_CUDA_EMULATION) || defined(PHALANX_HAS_CUDA)
+  if (options.device != "cpu") return CreateCuda(options, std::move(cpu));
 #endif
-  return InvalidField("--device", options.device,
-                      fmt::format("{}", fmt::join(AvailableDevices(), ", ")));
+  return CheckCpu(options, std::move(cpu));
 }
 
 }  // namespace phalanx

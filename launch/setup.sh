@@ -5,6 +5,7 @@
 #   launch/setup.sh            what building, fetching models and serving need
 #   launch/setup.sh --test     and what the tests need
 #   launch/setup.sh --ci       and what the project's own checks need
+#   launch/setup.sh --cuda     and whether there is an nvcc for the cuda preset, which Debian does not have
 set -euo pipefail
 
 # package:why
@@ -57,11 +58,12 @@ for argument in "$@"; do
     --test) packages+=("${test_packages[@]}") ;;
     --ci) packages+=("${test_packages[@]}" "${ci_packages[@]}") ;;
     --cuda)
-      echo "setup.sh: --cuda: this version has no CUDA back end; allowed: --test, --ci" >&2
-      exit 2
+      release=$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)\..*/\1/p') || true
+      [ "${release:-0}" -ge 13 ] ||
+        { echo "setup.sh: --cuda: nvcc on PATH is ${release:-missing}, allowed: 13 or later, from NVIDIA's CUDA toolkit" >&2; exit 1; }
       ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "setup.sh: unknown argument '$argument', allowed: --test, --ci" >&2; exit 2 ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "setup.sh: unknown argument '$argument', allowed: --test, --ci, --cuda" >&2; exit 2 ;;
   esac
 done
 

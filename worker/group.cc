@@ -85,7 +85,9 @@ Status CreatePool(const GroupOptions& options, Communicator& communicator, Group
   const int64_t blocks_per_seq = (longest + limits.block_size - 1) / limits.block_size;
   KvPoolRequest pool;
   pool.block_bytes = KvBlockBytes(group.model->KvSpec(1, limits.block_size, group.kv_dtype));
-  pool.available_bytes = AvailableMemoryBytes();
+  const std::optional<int64_t> own_bytes = group.backend->FreeMemoryBytes();
+  pool.memory = own_bytes ? KvPoolRequest::Memory::kOwn : KvPoolRequest::Memory::kHost;
+  pool.available_bytes = own_bytes ? *own_bytes : AvailableMemoryBytes();
   pool.local_ranks = FindLocalRank().count;
   pool.kv_cache_memory_bytes = options.kv_cache_memory_bytes;
   pool.memory_fraction = options.memory_fraction;
@@ -130,6 +132,7 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   BackendOptions backend_options{.device = options.device, .num_threads = group.threads};
   backend_options.activation_dtype = ActivationDtype(options, local.config);
   backend_options.numerics = options.numerics;
+  backend_options.device_index = local_rank.index;
   backend_options.cpu_isa = isa;
   // Ranks that share CPUs are better placed by the kernel.
   backend_options.cpus = group.is_oversubscribed ? cpus : slice;

@@ -15,10 +15,12 @@ StatusOr<int64_t> NumKvBlocks(const KvPoolRequest& request) {
                                       request.available_bytes));
     }
   } else {
-    const double fraction = request.memory_fraction.value_or(kDefaultKvFraction);
+    const bool of_host = request.memory == KvPoolRequest::Memory::kHost;
+    const double fraction =
+        request.memory_fraction.value_or(of_host ? kDefaultKvFraction : kDefaultDeviceKvFraction);
     budget = static_cast<int64_t>(fraction * static_cast<double>(request.available_bytes));
-    if (!request.memory_fraction) budget = std::min(budget, kDefaultKvBytes);
-    budget /= request.local_ranks;
+    if (of_host && !request.memory_fraction) budget = std::min(budget, kDefaultKvBytes);
+    if (of_host) budget /= request.local_ranks;
   }
   const int64_t blocks = std::min(budget / request.block_bytes, request.most_blocks);
   if (blocks > 0) return blocks;

@@ -12,11 +12,14 @@ namespace phalanx {
 // given, but never more than kDefaultKvBytes on a host.
 inline constexpr double kDefaultKvFraction = 0.4;
 inline constexpr int64_t kDefaultKvBytes = int64_t{4} << 30;
+// Of a device's own memory: what is left is for the steps.
+inline constexpr double kDefaultDeviceKvFraction = 0.9;
 
 struct KvPoolRequest {
   int64_t block_bytes = 0;      // of this rank, all layers; 0 where the rank holds no head
-  int64_t available_bytes = 0;  // of the host, weights already loaded
-  int local_ranks = 1;          // that share it
+  int64_t available_bytes = 0;  // weights already loaded
+  enum class Memory : uint8_t { kHost, kOwn } memory = Memory::kHost;
+  int local_ranks = 1;                             // that share the host's
   std::optional<int64_t> kv_cache_memory_bytes{};  // per rank
   std::optional<double> memory_fraction{};         // (0, 1]
   int64_t most_blocks = 0;                         // more would never be used

@@ -37,6 +37,7 @@ class CpuBackend final : public Backend {
   std::string_view isa() const override { return Name(isa_); }
   DType activation_dtype() const override { return DType::kF32; }
 
+  std::optional<int64_t> FreeMemoryBytes() const override { return std::nullopt; }
   StatusOr<std::unique_ptr<Buffer>> Allocate(size_t bytes, std::string_view name) override;
   void CopyToDevice(void* dst, const void* src, size_t bytes) override;
   void CopyToHost(void* dst, const void* src, size_t bytes) override;

@@ -19,6 +19,7 @@ class CudaBackend final : public Backend {
   std::string_view isa() const override { return device_->architecture(); }
   DType activation_dtype() const override { return options_.activation_dtype; }
 
+  std::optional<int64_t> FreeMemoryBytes() const override { return device_->FreeBytes(); }
   StatusOr<std::unique_ptr<Buffer>> Allocate(size_t bytes, std::string_view name) override {
     PHALANX_ASSIGN_OR_RETURN(auto buffer, CudaBuffer::Allocate(*device_, bytes, name));
     return buffer;

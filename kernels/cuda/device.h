@@ -13,16 +13,14 @@ namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE {
 
 class Device {
  public:
-  // An emulated device: `memory_bytes` of global memory, threads and blocks in an order that
-  // follows from `seed`. RESOURCE_EXHAUSTED where the process may not have the address space.
-  static StatusOr<std::unique_ptr<Device>> Open(size_t memory_bytes, uint64_t seed);
   virtual ~Device() = default;
 
-  virtual std::string_view name() const = 0;  // "cuda-emulated"
+  virtual std::string_view name() const = 0;  // "cuda", "cuda-emulated"
   // What its results may depend on: "emulated", or a compute capability.
   virtual std::string_view architecture() const = 0;
   virtual int num_multiprocessors() const = 0;
 
+  virtual int64_t FreeBytes() const = 0;
   // Zeroed, aligned to 256 bytes. RESOURCE_EXHAUSTED naming `name` and the size. From any thread.
   virtual StatusOr<void*> Allocate(size_t bytes, std::string_view name) = 0;
   virtual void Free(void* p) = 0;

@@ -1,8 +1,9 @@
+#include "kernels/cuda/emulated_device.h"
+
 #include <algorithm>
 #include <cstring>
 #include <mutex>
 
-#include "kernels/cuda/device.h"
 #include "kernels/cuda/emulation/device_memory.h"
 
 namespace phalanx::cuda::emulated {
@@ -18,6 +19,10 @@ class EmulatedDevice final : public Device {
   // As small a device as there is: kernels that spread over multiprocessors run in few blocks.
   int num_multiprocessors() const override { return 4; }
 
+  int64_t FreeBytes() const override {
+    const std::lock_guard lock(mutex_);
+    return static_cast<int64_t>(memory_->limit() - memory_->used());
+  }
   StatusOr<void*> Allocate(size_t bytes, std::string_view name) override {
     const std::lock_guard lock(mutex_);
     return memory_->Allocate(bytes, name, emulation::DeviceMemory::Fill::kZero);
@@ -46,7 +51,7 @@ class EmulatedDevice final : public Device {
     std::memcpy(to, from, bytes);
   }
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::unique_ptr<emulation::DeviceMemory> memory_;
   emulation::Executor executor_;
   Stream stream_;
@@ -54,7 +59,7 @@ class EmulatedDevice final : public Device {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Device>> Device::Open(size_t memory_bytes, uint64_t seed) {
+StatusOr<std::unique_ptr<Device>> OpenEmulatedDevice(size_t memory_bytes, uint64_t seed) {
   PHALANX_ASSIGN_OR_RETURN(auto memory, emulation::DeviceMemory::Create(memory_bytes));
   return std::make_unique<EmulatedDevice>(std::move(memory), seed);
 }

@@ -40,6 +40,9 @@ class Stream {
 #endif
 
   const Status& status() const { return status_; }
+  // What was enqueued last; errors of kernels show later.
+  std::string_view last_kernel() const { return last_kernel_; }
+  void Enqueued(std::string_view kernel) { last_kernel_ = kernel; }
   // Keeps the first error.
   void Note(Status status) {
     if (status_.ok()) status_ = std::move(status);
@@ -52,6 +55,7 @@ class Stream {
   emulation::Executor& executor_;
 #endif
   Status status_;
+  std::string_view last_kernel_ = "none";
 };
 
 #ifndef __CUDACC__
@@ -66,6 +70,7 @@ template <typename Params, void (*kernel)(Params)>
 template <auto kernel, typename Params>
 void Launch(Stream& stream, std::string_view name, const LaunchShape& shape, const Params& params) {
   if (!stream.status().ok()) return;
+  stream.Enqueued(name);
 #ifdef __CUDACC__
   void* arguments[] = {const_cast<Params*>(&params)};
   cudaError_t error = cudaSuccess;

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/emulated_device.h"
 #include "parallel/single_communicator.h"
 #include "tests/model/model_group.h"
 
@@ -146,7 +147,7 @@ TEST(CudaExactTest, BitsDependNeitherOnChunksNorOnCompany) {
 TEST(CudaKernelsTest, AllServingKernelsRun) {
   std::set<std::string> launched;
   for (const Numerics numerics : {Numerics::kExact, Numerics::kFast}) {
-    auto device = std::move(cuda::emulated::Device::Open(size_t{1} << 30, 1)).value();
+    auto device = std::move(cuda::emulated::OpenEmulatedDevice(size_t{1} << 30, 1)).value();
     const cuda::emulation::Executor& executor = device->stream().executor();
     const auto backend = cuda::emulated::CreateCudaBackend(
         {.activation_dtype = DType::kBF16, .numerics = numerics}, std::move(device),

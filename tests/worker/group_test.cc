@@ -94,6 +94,20 @@ TEST(KvPoolTest, TakesAFractionOfTheMemoryDividedByTheRanks) {
   EXPECT_EQ(*NumKvBlocks(request), 10'000);
 }
 
+TEST(KvPoolTest, ADeviceHasItsMemoryToItself) {
+  KvPoolRequest request{.block_bytes = 1000,
+                        .available_bytes = 1'000'000,
+                        .memory = KvPoolRequest::Memory::kOwn,
+                        .local_ranks = 2,
+                        .most_blocks = 10'000'000};
+  EXPECT_EQ(*NumKvBlocks(request), 900);
+  request.memory_fraction = 0.5;
+  EXPECT_EQ(*NumKvBlocks(request), 500);
+  request.memory_fraction.reset();
+  request.available_bytes = int64_t{100} << 30;
+  EXPECT_GT(*NumKvBlocks(request) * request.block_bytes, kDefaultKvBytes);
+}
+
 TEST(KvPoolTest, NeverTakesMoreThanTheDefaultUnasked) {
   KvPoolRequest request{.block_bytes = 1 << 20, .available_bytes = int64_t{1} << 40};
   request.most_blocks = int64_t{1} << 40;

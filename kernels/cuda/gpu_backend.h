@@ -1,0 +1,19 @@
+// The backend on a GPU of this host. Its kernels are compiled by nvcc, and this header by anybody.
+#pragma once
+
+#include <memory>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/cuda_backend.h"
+
+namespace phalanx::cuda {
+
+// On the host's GPU `device_index`, as CUDA_VISIBLE_DEVICES numbers them. `host` selects
+// candidates. INVALID_ARGUMENT naming --device: no driver, one that is older than this build's
+// runtime, no such GPU, or one before sm_80. RESOURCE_EXHAUSTED where it has no memory for a
+// context.
+StatusOr<std::unique_ptr<Backend>> CreateGpuBackend(const CudaBackendOptions& options,
+                                                    int device_index,
+                                                    std::unique_ptr<Backend> host);
+
+}  // namespace phalanx::cuda
