@@ -54,21 +54,19 @@ Block::Block(DeviceMemory& memory, RaceDetector& races, std::minstd_rand& shuffl
   void* const stacks = mmap(nullptr, kMaxThreads * kStackBytes, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   PHALANX_CHECK(stacks != MAP_FAILED);
-  stacks_ = reinterpret_cast<uintptr_t>(stacks);
+  stacks_ = static_cast<std::byte*>(stacks);
   // The page at the low end of each stack: who runs out of it must not write into a neighbour's.
   for (size_t i = 0; i < kMaxThreads; ++i) {
-    PHALANX_CHECK_EQ(mprotect(reinterpret_cast<void*>(stacks_ + i * kStackBytes), 4096, PROT_NONE),
-                     0);
+    PHALANX_CHECK_EQ(mprotect(stacks_ + i * kStackBytes, 4096, PROT_NONE), 0);
   }
 }
 
-Block::~Block() { munmap(reinterpret_cast<void*>(stacks_), kMaxThreads * kStackBytes); }
+Block::~Block() { munmap(stacks_, kMaxThreads * kStackBytes); }
 
 void Block::Start(int thread, const ThreadMain& body) {
-  const uintptr_t low = stacks_ + static_cast<size_t>(thread) * kStackBytes;
   boost::context::stack_context stack;
   stack.size = kStackBytes;
-  stack.sp = reinterpret_cast<void*>(low + kStackBytes);
+  stack.sp = stacks_ + (static_cast<size_t>(thread) + 1) * kStackBytes;
   threads_[static_cast<size_t>(thread)].fiber = boost::context::fiber(
       std::allocator_arg, boost::context::preallocated(stack.sp, stack.size, stack), KeptStack{},
       [this, thread, &body](boost::context::fiber&& scheduler) {
@@ -158,7 +156,8 @@ void Block::SyncThreads() {
 }
 
 void Block::JoinWarp() {
-  races_.Join(std::span(all_).subspan(static_cast<size_t>(running_ / kWarp * kWarp), kWarp));
+  const auto warp = static_cast<size_t>(running_ / kWarp);
+  races_.Join(std::span(all_).subspan(warp * kWarp, kWarp));
 }
 
 void Block::WarpMeet(std::string_view name, WarpOperation operation, void* argument) {
@@ -200,13 +199,13 @@ void* Block::SharedArray(size_t bytes) {
     }
     const uintptr_t begin = arrays_.empty() ? shared_base_ : arrays_.back().end + kRedZone;
     PHALANX_CHECK_LE(begin + bytes, shared_base_ + 2 * Executor::kMaxSharedBytes);
-    std::memset(reinterpret_cast<void*>(begin), 0xff, bytes);
+    std::memset(SharedAt(begin), 0xff, bytes);
     arrays_.push_back({begin, begin + bytes});
   } else if (arrays_[index].end - arrays_[index].begin != bytes) {
     Fault(running_, fmt::format("takes {} bytes as its shared array {}, another thread took {}",
                                 bytes, index, arrays_[index].end - arrays_[index].begin));
   }
-  return reinterpret_cast<void*>(arrays_[index].begin);
+  return SharedAt(arrays_[index].begin);
 }
 
 void Block::OnAccessBy(int thread, uintptr_t address, size_t bytes, size_t alignment,
@@ -217,7 +216,7 @@ void Block::OnAccessBy(int thread, uintptr_t address, size_t bytes, size_t align
     Fault(thread, fmt::format("{} {} bytes at an address that is no multiple of {}", verb, bytes,
                               alignment));
   }
-  const bool in_shared = InShared(reinterpret_cast<const void*>(address));
+  const bool in_shared = InShared(address);
   AccessRecord* records;
   if (in_shared) {
     if (ArrayAt(address, bytes) == nullptr) {

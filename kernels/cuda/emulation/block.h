@@ -53,9 +53,7 @@ class Block {
   [[noreturn]] void Fault(int thread, std::string_view what);
 
   void* SharedArray(size_t bytes);
-  bool InShared(const void* p) const {
-    return reinterpret_cast<uintptr_t>(p) - shared_base_ < Executor::kMaxSharedBytes * 2;
-  }
+  bool InShared(const void* p) const { return InShared(reinterpret_cast<uintptr_t>(p)); }
 
   void SyncThreads();
   // Waits for the other lanes of the warp; the last one to come performs the operation.
@@ -97,8 +95,15 @@ class Block {
   void Start(int thread, const ThreadMain& body);
   void Wait(std::string_view what);
   void Release(int thread) { runnable_.push_back(static_cast<uint16_t>(thread)); }
+  bool InShared(uintptr_t address) const {
+    return address - shared_base_ < Executor::kMaxSharedBytes * 2;
+  }
+  std::byte* SharedAt(uintptr_t address) {
+    return shared_memory_.data() + (address - reinterpret_cast<uintptr_t>(shared_memory_.data()));
+  }
   bool OnOwnStack(uintptr_t address) const {
-    return address - (stacks_ + static_cast<size_t>(running_) * kStackBytes) < kStackBytes;
+    const std::byte* const low = stacks_ + static_cast<size_t>(running_) * kStackBytes;
+    return address - reinterpret_cast<uintptr_t>(low) < kStackBytes;
   }
   const Array* ArrayAt(uintptr_t address, size_t bytes) const;
   std::string Deadlock() const;
@@ -108,7 +113,7 @@ class Block {
   DeviceMemory& memory_;
   RaceDetector& races_;
   std::minstd_rand& shuffle_;
-  uintptr_t stacks_;
+  std::byte* stacks_;
   std::vector<std::byte> shared_memory_;
   uintptr_t shared_base_;
   std::vector<AccessRecord> shared_records_;

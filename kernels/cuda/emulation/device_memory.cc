@@ -35,6 +35,7 @@ StatusOr<std::unique_ptr<DeviceMemory>> DeviceMemory::Create(size_t limit) {
 
 DeviceMemory::DeviceMemory(size_t limit, void* base, void* records)
     : limit_(limit),
+      memory_(static_cast<std::byte*>(base)),
       base_(reinterpret_cast<uintptr_t>(base)),
       records_(static_cast<AccessRecord*>(records)),
       page_range_(kCapacity / kPage) {
@@ -42,7 +43,7 @@ DeviceMemory::DeviceMemory(size_t limit, void* base, void* records)
 }
 
 DeviceMemory::~DeviceMemory() {
-  munmap(reinterpret_cast<void*>(base_), kCapacity);
+  munmap(memory_, kCapacity);
   munmap(records_, kRecordBytes);
 }
 
@@ -74,8 +75,8 @@ StatusOr<void*> DeviceMemory::Allocate(size_t bytes, std::string_view name, Fill
   for (size_t i = 0; i + 1 < pages; ++i) page_range_[(address - base_) / kPage + i] = index;
   used_ += bytes;
   // Pages that nobody has, or that were given back, are zero.
-  if (fill == Fill::kNaN) std::memset(reinterpret_cast<void*>(address), 0xff, bytes);
-  return reinterpret_cast<void*>(address);
+  if (fill == Fill::kNaN) std::memset(At(address), 0xff, bytes);
+  return static_cast<void*>(At(address));
 }
 
 void DeviceMemory::Free(void* p) {

@@ -48,6 +48,8 @@ class DeviceMemory {
   size_t limit() const { return limit_; }
 
  private:
+  std::byte* At(uintptr_t address) const { return memory_ + (address - base_); }
+
   static constexpr size_t kPage = 4096;
   struct Range {
     uintptr_t begin = 0;
@@ -61,7 +63,8 @@ class DeviceMemory {
 
   size_t limit_;
   size_t used_ = 0;
-  uintptr_t base_;
+  std::byte* memory_;
+  uintptr_t base_;  // memory_'s address
   AccessRecord* records_;
   std::vector<Range> ranges_{1};      // 0: nothing
   std::vector<uint32_t> free_slots_;  // of ranges_
