@@ -120,7 +120,8 @@ void Print(const nlohmann::ordered_json& report, bool json) {
 }
 
 Status Run(const BenchOptions& options, Communicator& communicator) {
-  PHALANX_ASSIGN_OR_RETURN(const Group group, StartGroup(options.group, communicator));
+  PHALANX_ASSIGN_OR_RETURN(Group group, StartGroup(options.group, communicator));
+  PHALANX_RETURN_IF_ERROR(WarmUp(group));
   // A first, short round touches every weight. Peaks of memory are read before the probe's buffer
   // comes.
   PHALANX_ASSIGN_OR_RETURN(const double loaded_kib,

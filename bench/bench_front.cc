@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -283,18 +282,9 @@ int Main(int argc, char** argv) {
     fmt::print(stderr, "{}\n", status.message());
     return 2;
   }
-  int ends[2];
-  PHALANX_CHECK(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
-  const pid_t child = ::fork();  // before gRPC has any thread
-  if (child == 0) {
-    ::close(ends[0]);
-    RunChild(options, ProcessChannel(ends[1]));
-    ::_exit(0);
-  }
-  ::close(ends[1]);
-  const int result = RunCoordinator(options, ProcessChannel(ends[0]));
-  ::waitpid(child, nullptr, 0);
-  return result;
+  return bench::RunAsTwoProcesses(
+      [&](ProcessChannel channel) { RunChild(options, channel); },
+      [&](ProcessChannel channel) { return RunCoordinator(options, channel); });
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -255,18 +254,9 @@ int RunServer(const BenchOptions& options, ProcessChannel channel) {
 }
 
 int Run(const BenchOptions& options) {
-  int ends[2];
-  PHALANX_CHECK(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::close(ends[0]);
-    RunClients(options, ProcessChannel(ends[1]));
-    ::_exit(0);
-  }
-  ::close(ends[1]);
-  const int result = RunServer(options, ProcessChannel(ends[0]));
-  ::waitpid(child, nullptr, 0);
-  return result;
+  return bench::RunAsTwoProcesses(
+      [&](ProcessChannel channel) { RunClients(options, channel); },
+      [&](ProcessChannel channel) { return RunServer(options, channel); });
 }
 
 }  // namespace

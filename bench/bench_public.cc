@@ -6,7 +6,6 @@
 // separates them.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -89,21 +88,33 @@ std::string Request(int max_tokens) {
 
 // ------------------------------------------------------------------------------------- the child
 
-// Says 'r' when all streams wait for their first token, and 's' when all have ended.
-void StreamPlain(const Where& where, const PublicOptions& options, SteadyGroup& group,
-                 ProcessChannel& channel) {
+std::vector<int> OpenStreams(const Where& where, const PublicOptions& options) {
   std::vector<int> streams;
   for (int i = 0; i < options.streams; ++i) {
     streams.push_back(Connect(where.port));
     Send(streams.back(), Request(options.tokens));
   }
+  return streams;
+}
+
+// Says 'r' when all streams wait for their first token, and 's' when all have ended. `drain` reads
+// them to their ends.
+template <typename DrainStreams>
+void RunStreams(const PublicOptions& options, SteadyGroup& group, ProcessChannel& channel,
+                DrainStreams&& drain) {
   group.WaitForRequests(static_cast<size_t>(options.streams));
   channel.Say('r');
   channel.Hear<char>();
-  std::thread drain([&] { Drain(streams); });
+  std::thread draining(drain);
   group.Run(options.tokens, options.step_us);
-  drain.join();
+  draining.join();
   channel.Say('s');
+}
+
+void StreamPlain(const Where& where, const PublicOptions& options, SteadyGroup& group,
+                 ProcessChannel& channel) {
+  std::vector<int> streams = OpenStreams(where, options);
+  RunStreams(options, group, channel, [&] { Drain(streams); });
   CloseAll(streams);
 }
 
@@ -111,23 +122,13 @@ void StreamOverTls(const Where& where, const PublicOptions& options, SteadyGroup
                    ProcessChannel& channel) {
   TlsClients clients(where.tls_port, options.streams);
   clients.SendToAll(Request(options.tokens));
-  group.WaitForRequests(static_cast<size_t>(options.streams));
-  channel.Say('r');
-  channel.Hear<char>();
-  std::thread drain([&] { clients.Drain(); });
-  group.Run(options.tokens, options.step_us);
-  drain.join();
-  channel.Say('s');
+  RunStreams(options, group, channel, [&] { clients.Drain(); });
 }
 
 // Times of whole answers, while streams run.
 void Scrape(const Where& where, const PublicOptions& options, SteadyGroup& group,
             ProcessChannel& channel) {
-  std::vector<int> streams;
-  for (int i = 0; i < options.streams; ++i) {
-    streams.push_back(Connect(where.port));
-    Send(streams.back(), Request(options.tokens));
-  }
+  std::vector<int> streams = OpenStreams(where, options);
   group.WaitForRequests(static_cast<size_t>(options.streams));
   std::atomic<bool> ended = false;
   std::thread drain([&] {
@@ -301,18 +302,9 @@ int Main(int argc, char** argv) {
   app.add_option("--scrapes", options.scrapes)->check(CLI::PositiveNumber);
   app.add_flag("--json", options.json);
   CLI11_PARSE(app, argc, argv);
-  int ends[2];
-  PHALANX_CHECK(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
-  const pid_t child = ::fork();  // before gRPC has any thread
-  if (child == 0) {
-    ::close(ends[0]);
-    RunChild(options, ProcessChannel(ends[1]));
-    ::_exit(0);
-  }
-  ::close(ends[1]);
-  const int result = RunCoordinator(options, ProcessChannel(ends[0]));
-  ::waitpid(child, nullptr, 0);
-  return result;
+  return bench::RunAsTwoProcesses(
+      [&](ProcessChannel channel) { RunChild(options, channel); },
+      [&](ProcessChannel channel) { return RunCoordinator(options, channel); });
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "kernels/base/check.h"
 #include "tests/testing/inputs.h"
 #include "tests/testing/oracles.h"
 
@@ -161,6 +162,7 @@ OpCase MakeCandidatesCase(Backend& backend, int64_t rows, int64_t vocab_size, in
   const auto run = [&backend, data, rows, vocab_size](int64_t) {
     backend.SelectCandidates(testing::ViewOf(data->logits, rows, vocab_size), 0, data->tasks,
                              data->results);
+    PHALANX_CHECK(backend.Finish().ok());
   };
   return {.op = "candidates",
           .shape = fmt::format("rows={} vocab={} top_k={}{}", rows, vocab_size, top_k,

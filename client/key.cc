@@ -25,6 +25,7 @@ struct KeyFlags {
   std::string id;
   std::string expires;
   int32_t streams = 0;
+  bool metrics = false;
   std::string file;
 };
 
@@ -83,6 +84,7 @@ int RunKey(const KeyFlags& flags) {
   std::string line = fmt::format("{} {}", flags.id, Hex(digest));
   if (!flags.expires.empty()) line += " expires=" + flags.expires;
   if (flags.streams > 0) line += fmt::format(" streams={}", flags.streams);
+  if (flags.metrics) line += " metrics";
   if (flags.file.empty()) {
     Print(fmt::format("key:  {}\nline: {}\n", key, line));
     return kExitOk;
@@ -134,6 +136,8 @@ void AddKey(CLI::App& app, Command& command) {
       ->check(CheckDay);
   sub.add_option("--streams", flags->streams, "how many it may have at once")
       ->check(CLI::Range(1, 1 << 20));
+  sub.add_flag("--metrics", flags->metrics,
+               "it may read metrics, which count everybody's requests");
   sub.add_option(
       "--add", flags->file,
       "append the line to this file, which is made if it is not there, and print the key "

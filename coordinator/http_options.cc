@@ -37,6 +37,11 @@ void AddHttpOptions(CLI::App* app, HttpOptions* options) {
         ->group("Limits")
         ->capture_default_str();
   }
+  app->add_option("--max-connections-per-address", server.max_connections_per_address,
+                  "of these of one client address; 0: a quarter, and all for loopback addresses")
+      ->check(CLI::Range(0, 1 << 30))
+      ->group("Limits")
+      ->capture_default_str();
   http::Timeouts& timeouts = server.timeouts;
   AddSeconds(app, "--http-header-timeout", &timeouts.header, "from its first byte to the body")
       ->group("Limits");

@@ -27,7 +27,8 @@ StatusOr<std::vector<ApiKey>> LoadKeys(const KeyOptions& options) {
     if (std::ranges::any_of(keys, [&](const ApiKey& key) { return key.id == id; })) {
       return InvalidArgumentError("--api-key: {} has a key {}, too", options.file.string(), id);
     }
-    keys.push_back({.id = id, .digest = Sha256(options.plain[i]), .expires = {}});
+    keys.push_back(
+        {.id = id, .digest = Sha256(options.plain[i]), .expires = {}, .may_read_metrics = true});
   }
   return keys;
 }

@@ -22,7 +22,8 @@ struct KeyOptions {
 // `options` must live until the command line is parsed.
 void AddKeyOptions(CLI::App* app, KeyOptions* options);
 
-// Those of the file and those of the command line, which are called key-1, key-2, ...
+// Those of the file and those of the command line, which are called key-1, key-2, ... and, since
+// there is no line to say it, may read metrics.
 StatusOr<std::vector<ApiKey>> LoadKeys(const KeyOptions& options);
 
 }  // namespace phalanx

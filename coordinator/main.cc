@@ -8,10 +8,13 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <optional>
 
 #include "coordinator/core/frontend.h"
+#include "coordinator/core/refusal_log.h"
 #include "coordinator/core/task_queue.h"
 #include "coordinator/grpc/engine_listener.h"
+#include "coordinator/grpc/handshake_log.h"
 #include "coordinator/grpc/public_server.h"
 #include "coordinator/http/server.h"
 #include "coordinator/metrics/metrics_page.h"
@@ -53,6 +56,7 @@ void Drain(Frontend& frontend, const sigset_t& signals, std::chrono::millisecond
 
 StatusOr<std::unique_ptr<http::Server>> StartHttp(const HttpOptions& options,
                                                   std::shared_ptr<const http::TlsContext> tls,
+                                                  std::shared_ptr<RefusalLog> refusals,
                                                   const metrics::MetricsPage& metrics,
                                                   Frontend& frontend, TaskQueue& queue) {
   auto handler = openai::MakeOpenAiHandler(
@@ -61,6 +65,7 @@ StatusOr<std::unique_ptr<http::Server>> StartHttp(const HttpOptions& options,
                         }});
   http::ServerOptions server_options = options.server;
   server_options.tls = std::move(tls);
+  server_options.refusals = std::move(refusals);
   auto server = http::Server::Start(std::move(server_options), std::move(handler));
   if (server.ok()) return server;
   return server.status().WithContext(options.listens_on_tcp() ? "--port" : "--uds");
@@ -132,6 +137,8 @@ int Run(const CoordinatorOptions& options) {
   if (!options.keys.plain.empty()) {
     spdlog::warn("--api-key: others on this machine can read it; --api-key-file keeps it");
   }
+  const auto refusals = std::make_shared<RefusalLog>();
+  std::optional<HandshakeLog> handshakes;
   const auto keys = std::make_shared<ApiKeys>(*std::move(loaded_keys));
   std::unique_ptr<PublicServer> server;
   std::string addresses;
@@ -144,6 +151,7 @@ int Run(const CoordinatorOptions& options) {
     if (!loaded.ok()) return refuse(loaded.status());
     certificate = *std::move(loaded);
     server_options.tls = certificate->grpc();
+    handshakes.emplace(*refusals);
   }
   const auto on_state = [&](ServingState state) {
     server->SetServing(state);
@@ -154,7 +162,8 @@ int Run(const CoordinatorOptions& options) {
   Frontend frontend(**model, {.limits = options.limits,
                               .on_state = on_state,
                               .observer = metrics.observer(),
-                              .keys = keys});
+                              .keys = keys,
+                              .refusals = refusals});
   TaskQueue queue(static_cast<size_t>(options.limits.max_waiting));
   auto started = PublicServer::Start(server_options, frontend, queue);
   if (!started.ok()) return refuse(started.status());
@@ -163,7 +172,7 @@ int Run(const CoordinatorOptions& options) {
   std::unique_ptr<http::Server> http_server;
   if (options.http.front == HttpFront::kOn) {
     auto listening = StartHttp(options.http, certificate == nullptr ? nullptr : certificate->http(),
-                               metrics, frontend, queue);
+                               refusals, metrics, frontend, queue);
     if (!listening.ok()) {
       server->Shutdown();
       return refuse(listening.status());

@@ -19,14 +19,20 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "kernels/adjust_logits.h"
 #include "kernels/attention.h"
+#include "kernels/base/memory_plan.h"
+#include "kernels/base/op_times.h"
 #include "kernels/base/status.h"
 #include "kernels/base/tensor_view.h"
 #include "kernels/candidates.h"
+#include "kernels/device_queue.h"
 #include "kernels/forward_batch.h"
 #include "kernels/packed_weight.h"
 #include "kernels/rope.h"
+#include "kernels/step_limits.h"
 
 namespace phalanx {
 
@@ -53,21 +59,42 @@ class Backend {
   virtual std::optional<int64_t> FreeMemoryBytes() const = 0;
   // RESOURCE_EXHAUSTED naming `name` and the size where memory does not suffice.
   virtual StatusOr<std::unique_ptr<Buffer>> Allocate(size_t bytes, std::string_view name) = 0;
+  // All of the plan's parts, zeroed; they are freed together. RESOURCE_EXHAUSTED naming the part
+  // that does not fit.
+  virtual StatusOr<std::unique_ptr<Buffer>> AllocateParts(const MemoryPlan& plan) = 0;
+  // Allocates what steps within `limits` need beside their caller's buffers: from then on ops
+  // allocate nothing in a device's memory. Before the first step, once. RESOURCE_EXHAUSTED
+  // likewise.
+  virtual Status PrepareSteps(const StepLimits& limits) = 0;
+  // What is allocated now, by name; empty where that is the host's memory.
+  virtual std::vector<MemoryUse> Memory() const = 0;
   virtual void CopyToDevice(void* dst, const void* src, size_t bytes) = 0;
   virtual void CopyToHost(void* dst, const void* src, size_t bytes) = 0;
   // The batch's arrays where ops read them: themselves where that is the host's memory, else copies
   // that are valid until the next call. What ops of a step take as ids, rows and BatchView is of
-  // these.
+  // these; the caller's may be overwritten when it returns.
   virtual StatusOr<ForwardBatch> Upload(const ForwardBatch& host) = 0;
-  // A matrix as f32 in the host's memory, to read and to change: itself where it lies there, else a
-  // dense copy that is valid until the next call, widened where it is of another type.
+  // A matrix as f32 in the host's memory, to read and to change once Finish has returned: itself
+  // where it lies there, else a dense copy that is valid until the next call, widened where it is
+  // of another type.
   virtual TensorView HostView(const TensorView& device) = 0;
   // Waits for what has been enqueued. INTERNAL with the first op that failed, naming it; from then
   // on no op does anything.
   virtual Status Finish() = 0;
+  // For libraries that work on the backend's memory, too; null where that is the host's.
+  virtual DeviceQueue* device_queue() = 0;
+
+  // Around each step: a range in profilers, and in OpTimes. Use StepScope.
+  virtual void BeginStep() = 0;
+  virtual void EndStep() = 0;
+  // Where BackendOptions asked for it, what ops took so far, kWholeStep among them; the longest
+  // first.
+  virtual std::vector<OpTime> TakenTimes() = 0;
 
   // Packed weights (kernels/packed_weight.h). PackRows may be called from several threads at once
-  // for disjoint rows; every row is packed exactly once before the weight is used.
+  // for disjoint rows; every row is packed exactly once, and Finish has returned, before the weight
+  // is used; it says where a value is too large for the backend's type. All weights are there
+  // before PrepareSteps.
   virtual StatusOr<std::unique_ptr<PackedWeight>> CreateWeight(const WeightSpec& spec) = 0;
   virtual void PackRows(PackedWeight& weight, int64_t first_row, const TensorView& rows) = 0;
 
@@ -101,10 +128,24 @@ class Backend {
   virtual void PagedAttention(const TensorView& q, const BatchView& batch, const HeadLayout& heads,
                               float scale, int64_t layer, const KvCache& cache,
                               const TensorView& out) = 0;
-  // kernels/candidates.h; logits: in the host's memory (HostView)
+  // kernels/adjust_logits.h
+  virtual void AdjustLogits(const TensorView& logits, int64_t first_id,
+                            std::span<const RowAdjustment> rows) = 0;
+  // kernels/candidates.h; `results` are there once Finish() has returned OK, and outlive that.
   virtual void SelectCandidates(const TensorView& logits, int64_t first_id,
                                 std::span<const CandidateTask> tasks,
                                 std::span<CandidateResult> results) = 0;
+};
+
+class StepScope {
+ public:
+  explicit StepScope(Backend& backend) : backend_(backend) { backend_.BeginStep(); }
+  ~StepScope() { backend_.EndStep(); }
+  StepScope(const StepScope&) = delete;
+  StepScope& operator=(const StepScope&) = delete;
+
+ private:
+  Backend& backend_;
 };
 
 }  // namespace phalanx

@@ -61,24 +61,23 @@ StatusOr<std::unique_ptr<Backend>> CheckCpu(const BackendOptions& options,
 }
 
 #if defined(PHALANX_HAS_CUDA_EMULATION) || defined(PHALANX_HAS_CUDA)
-StatusOr<std::unique_ptr<Backend>> CreateCuda(const BackendOptions& options,
-                                              std::unique_ptr<Backend> cpu) {
+StatusOr<std::unique_ptr<Backend>> CreateCuda(const BackendOptions& options) {
   const DType dtype = options.activation_dtype.value_or(DType::kBF16);
   if (dtype != DType::kBF16 && dtype != DType::kF16) {
     return InvalidField("--dtype", Name(dtype), "BF16, F16 on CUDA devices");
   }
-  const cuda::CudaBackendOptions cuda_options{.activation_dtype = dtype,
-                                              .numerics = options.numerics};
+  const cuda::CudaBackendOptions cuda_options{
+      .activation_dtype = dtype, .numerics = options.numerics, .op_profile = options.op_profile};
 #ifdef PHALANX_HAS_CUDA
   if (options.device == "cuda") {
-    return cuda::CreateGpuBackend(cuda_options, options.device_index, std::move(cpu));
+    return cuda::CreateGpuBackend(cuda_options, options.device_index);
   }
 #endif
 #ifdef PHALANX_HAS_CUDA_EMULATION
   constexpr uint64_t kSeed = 1;
   PHALANX_ASSIGN_OR_RETURN(auto device,
                            cuda::emulated::OpenEmulatedDevice(options.device_memory_bytes, kSeed));
-  return cuda::emulated::CreateCudaBackend(cuda_options, std::move(device), std::move(cpu));
+  return cuda::emulated::CreateCudaBackend(cuda_options, std::move(device));
 #else
   return InternalError("no device {}", options.device);
 #endif
@@ -96,14 +95,15 @@ StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options) 
     return InvalidField("--threads", options.num_threads, fmt::format("0 to {}", kMaxThreads));
   }
   PHALANX_ASSIGN_OR_RETURN(const CpuIsa isa, ParseIsa(options.cpu_isa));
+#if defined(PHALANX_HAS_CUDA_EMULATION) || defined(PHALANX_HAS_CUDA)
+  if (options.device != "cpu") return CreateCuda(options);
+#endif
   const int usable = options.cpus.empty() ? NumUsableCpus() : static_cast<int>(options.cpus.size());
   auto cpu = std::make_unique<CpuBackend>(CpuBackendOptions{
       .isa = isa,
       .threads = {.num_threads = options.num_threads == 0 ? usable : options.num_threads,
-                  .cpus = options.cpus}});
-#if defined(PHALANX_HAS_CUDA_EMULATION) || defined(PHALANX_HAS_CUDA)
-  if (options.device != "cpu") return CreateCuda(options, std::move(cpu));
-#endif
+                  .cpus = options.cpus},
+      .op_profile = options.op_profile});
   return CheckCpu(options, std::move(cpu));
 }
 

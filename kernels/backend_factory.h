@@ -17,6 +17,7 @@ struct BackendOptions {
   // Of activations: CPUs compute in kF32, CUDA devices in kBF16 or kF16. Empty: the first of these.
   std::optional<DType> activation_dtype{};
   Numerics numerics = Numerics::kExact;          // CPUs know no other
+  OpProfile op_profile = OpProfile::kOff;        // Backend::TakenTimes
   int device_index = 0;                          // of the host's GPUs
   size_t device_memory_bytes = size_t{4} << 30;  // of an emulated device
   int num_threads = 0;  // compute threads of this rank, the caller included; 0: one per usable core

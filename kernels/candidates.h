@@ -15,7 +15,8 @@
 // Entries of -inf are never chosen; +inf and NaN do not occur in valid logits: `num_nan` counts
 // them so that the caller can fail the request, and otherwise they count as -inf. A rank may hold
 // no column: max = -inf, sum_exp = 0, nothing chosen (id -1, score -inf). sum_exp is accumulated in
-// a fixed order that depends only on the number of columns.
+// a fixed order that depends only on the number of columns; its last bits differ between devices,
+// all else has the same bits everywhere.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +29,9 @@ struct Candidate {
   float logit = 0.0F;
 };
 
+// What top-p asks of each shard: as many as hold nearly all of the mass.
+inline constexpr int32_t kTopPCandidates = 1024;
+
 struct CandidateTask {
   int64_t row = 0;               // row of the logits
   int32_t top_k = 0;             // 0: none wanted
@@ -37,6 +41,10 @@ struct CandidateTask {
   uint32_t choice = 0;                 // which of the n choices
   uint32_t index = 0;                  // output index of the token to sample
   float min_logit = -3.402823466e38F;  // the Gumbel argmax considers only logits >= min_logit
+  int32_t target = -1;                 // a token whose logit is wanted
+  // [cols] in the backend's memory: the row before it was adjusted, of which the chosen tokens'
+  // logits are wanted; or null.
+  const float* raw = nullptr;
 };
 
 struct CandidateResult {
@@ -45,7 +53,11 @@ struct CandidateResult {
   int64_t num_nan = 0;
   Candidate gumbel{};
   double gumbel_score = 0.0;
+  float target_logit = 0.0F;            // 0 where the rank does not hold the target
   std::vector<Candidate> candidates{};  // capacity is reused between calls
+  // Where the task has a raw row: the same tokens' logits there.
+  float gumbel_raw = 0.0F;
+  std::vector<float> raw{};  // of the candidates; else empty
 };
 
 // The Gumbel variate of one token, the scalar reference of the definition above.

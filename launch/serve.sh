@@ -123,6 +123,7 @@ timer=    # ends when the service should have ended
 # Ranks have process groups of their own; what they share is mpirun's session. SIGKILL also ends a stopped one.
 kill_group() {
   local stat fields member
+  [ -n "$group" ] && kill -KILL "$group" 2>/dev/null  # which may have no session yet
   [ -n "$session" ] || return 0
   for stat in /proc/[0-9]*/stat; do
     # "PID (NAME) STATE PARENT GROUP SESSION ...", where NAME may hold anything.
@@ -160,17 +161,19 @@ request_stop() {
 trap request_stop TERM INT HUP
 
 # Both programs log through a pipe that keeps the first error. Its readers end with the programs.
+# The pipe is open before they start: with no writer left, its reader would be gone, and the next one would wait for it.
 mkfifo "$runtime/log" "$runtime/errors"
-setsid tee -p "$runtime/errors" <"$runtime/log" >&2 &
+exec {log}<>"$runtime/log"
+setsid tee -p "$runtime/errors" <"$runtime/log" >&2 {log}>&- &
 log_copier=$!
 setsid grep -a -m 1 -E '^[0-9-]+ [0-9:.]+ [CE] |"level": ?"(critical|error)"|^(worker|coordinator): |^mpirun noticed' \
-  <"$runtime/errors" >"$runtime/first_error" &
+  <"$runtime/errors" >"$runtime/first_error" {log}>&- &
 error_finder=$!
 
 # Sessions of their own keep a terminal's Ctrl-C from reaching the ranks before the coordinator has drained; the
 # death signal keeps them from outliving a killed serve.sh.
 setsid setpriv --pdeathsig KILL "$bin/coordinator" "${coordinator_args[@]}" --engine "$runtime/engine.sock" \
-  --ready-file "$runtime/ready" 2>"$runtime/log" >/dev/null </dev/null &
+  --ready-file "$runtime/ready" 2>&"$log" >/dev/null </dev/null {log}>&- &
 coordinator=$!
 
 # mpirun listens on all addresses, whatever it is told. The ranks of one host need no network, so they get one of their own, with a loopback
@@ -188,9 +191,10 @@ mpi=(--bind-to none --oversubscribe --mca btl_vader_backing_directory "$runtime"
   --mca orte_base_help_aggregate 1 -np "$ranks")
 [ "$(id -u)" -eq 0 ] && mpi+=(--allow-run-as-root)
 setsid "${network[@]}" setpriv --ambient-caps=-all --inh-caps=-all --pdeathsig TERM mpirun "${mpi[@]}" "$bin/worker" "${worker_args[@]}" \
-  --engine "$runtime/engine.sock" >"$runtime/log" 2>&1 </dev/null &
+  --engine "$runtime/engine.sock" >&"$log" 2>&1 </dev/null {log}>&- &
 group=$!
 session=$group
+exec {log}>&-
 
 while [ ! -s "$runtime/ready" ] && kill -0 $$ 2>/dev/null; do sleep 0.05; done &
 watcher=$!
@@ -212,13 +216,24 @@ note_end() {  # coordinator or group
   [ "$1" = group ] && kill_group  # what mpirun has left
 }
 
+# `wait -n` passes over what ended while a command ran in the foreground.
+find_ended() {
+  for ended in $coordinator $group $watcher $timer; do
+    kill -0 "$ended" 2>/dev/null && continue
+    wait "$ended"
+    rc=$?
+    return 0
+  done
+  ended=
+  return 1
+}
+
 coordinator_rc=0
 group_rc=0
 killed=no
 while [ -n "$coordinator" ] || [ -n "$group" ]; do
   # shellcheck disable=SC2086
-  wait -n -p ended $coordinator $group $watcher $timer
-  rc=$?
+  find_ended || { wait -n -p ended $coordinator $group $watcher $timer; rc=$?; }
   case ${ended:-} in
     '') [ $rc -ne 127 ] || break ;;  # a signal, whose trap has run; 127: there is nobody to wait for
     "$coordinator") coordinator=; coordinator_rc=$rc; note_end coordinator ;;

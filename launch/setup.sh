@@ -5,7 +5,8 @@
 #   launch/setup.sh            what building, fetching models and serving need
 #   launch/setup.sh --test     and what the tests need
 #   launch/setup.sh --ci       and what the project's own checks need
-#   launch/setup.sh --cuda     and whether there is an nvcc for the cuda preset, which Debian does not have
+#   launch/setup.sh --cuda     and NCCL, which serving from several GPUs needs; says whether there is an nvcc for the cuda
+#                              preset, which Debian does not have
 set -euo pipefail
 
 # package:why
@@ -53,6 +54,7 @@ ci_packages=(
 )
 
 packages=("${build_packages[@]}" "${fetch_packages[@]}")
+wants_nccl=no
 for argument in "$@"; do
   case $argument in
     --test) packages+=("${test_packages[@]}") ;;
@@ -61,8 +63,9 @@ for argument in "$@"; do
       release=$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)\..*/\1/p') || true
       [ "${release:-0}" -ge 13 ] ||
         { echo "setup.sh: --cuda: nvcc on PATH is ${release:-missing}, allowed: 13 or later, from NVIDIA's CUDA toolkit" >&2; exit 1; }
+      wants_nccl=yes
       ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "setup.sh: unknown argument '$argument', allowed: --test, --ci, --cuda" >&2; exit 2 ;;
   esac
 done
@@ -94,3 +97,6 @@ install_missing() {
 # Debian has no package of the grammar library. All else builds without it.
 "$(dirname "$0")/fetch_sources.sh" ||
   echo "setup: without this archive the build leaves out structured output, and nothing else" >&2
+
+[ $wants_nccl = no ] || "$(dirname "$0")/fetch_nccl.sh" ||
+  echo "setup: without NCCL, sums between GPUs go through the host's memory: worker --communicator shm" >&2

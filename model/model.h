@@ -9,8 +9,10 @@
 #include <string>
 
 #include "kernels/backend.h"
+#include "kernels/numerics.h"
 #include "model/config.h"
 #include "parallel/communicator.h"
+#include "parallel/device_collectives.h"
 #include "parallel/shard_spec.h"
 
 namespace phalanx {
@@ -26,10 +28,15 @@ struct ModelOptions {
   uint64_t dummy_seed = 0;
   int64_t max_num_tokens = 512;  // rows of one step
   int64_t max_num_logit_rows = 64;
+  int64_t max_num_seqs = 0;   // of one step; 0: as many as it has rows
+  int64_t block_size = 16;    // of the KV cache
   int64_t max_model_len = 0;  // rope table; 0: the config's max_position_embeddings
   int load_threads = 0;       // 0: as many as usable cores
   std::function<void(int64_t done_bytes, int64_t total_bytes)> on_progress;
   std::function<bool()> should_stop;  // WeightLoadOptions
+  // How partial results are summed over ranks (model/rank_sum.h); null: by the communicator.
+  DeviceCollectives* device_collectives = nullptr;
+  Numerics numerics = Numerics::kExact;
   // Told once, while loading, of tensors that the checkpoint has and the model does not use.
   std::function<void(std::string_view warning)> on_warning;
 };
@@ -40,8 +47,8 @@ using TraceSink = std::function<void(std::string_view name, const TensorView& ac
 
 class Qwen2Model {
  public:
-  // Reads the rank's shard of the checkpoint (or makes dummy weights). Backend and communicator
-  // must outlive the model.
+  // Reads the rank's shard of the checkpoint (or makes dummy weights). Backend, communicator and
+  // what the options point to must outlive the model.
   static StatusOr<std::unique_ptr<Qwen2Model>> Load(const std::filesystem::path& model_dir,
                                                     const Qwen2Config& config,
                                                     const ModelOptions& options, Backend& backend,
@@ -52,13 +59,15 @@ class Qwen2Model {
   virtual const ShardSpec& shard() const = 0;
   virtual int64_t weight_bytes() const = 0;  // resident on this rank
 
-  // What one block of this rank's KV cache costs; the pool is created once its size is agreed.
+  // What one block of this rank's KV cache costs; the pool is created once its size is agreed, in
+  // place of one before it.
   virtual KvCacheSpec KvSpec(int64_t num_blocks, int64_t block_size, DType dtype) const = 0;
   virtual Status CreateKvCache(const KvCacheSpec& spec) = 0;
 
   // Runs one step on all ranks together. The result, [logit_rows.size(), vocab_local] f32 in the
-  // backend's memory, holds columns shard().vocab and is valid until the next call. Errors are the
-  // communicator's.
+  // backend's memory, holds columns shard().vocab and is valid until the next call; it is there
+  // when the backend has finished what is enqueued. Errors are the communicator's, the collectives'
+  // and the backend's.
   virtual StatusOr<TensorView> Forward(const ForwardBatch& batch) = 0;
 
   virtual void SetTraceSink(TraceSink sink) = 0;

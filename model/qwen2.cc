@@ -7,6 +7,7 @@
 
 #include "kernels/base/cpus.h"
 #include "model/model.h"
+#include "model/rank_sum.h"
 #include "model/rope_table.h"
 #include "model/unclaimed_tensors.h"
 #include "model/weight_loader.h"
@@ -35,34 +36,33 @@ class Activations {
     const int64_t logit_rows = options.max_num_logit_rows;
     const int64_t q_size = shard.heads.size() * config.head_dim;
     const int64_t kv_size = shard.kv_heads.size() * config.head_dim;
-    const auto allocate = [&](TensorView& view, std::string_view name, DType dtype, int64_t r,
-                              int64_t c, int64_t stride) -> Status {
-      const size_t bytes = static_cast<size_t>(r * stride) * SizeInBytes(dtype);
-      PHALANX_ASSIGN_OR_RETURN(auto buffer, backend.Allocate(bytes, name));
-      view = {buffer->data(), dtype, r, c, stride};
-      buffers_.push_back(std::move(buffer));
-      return OkStatus();
+    MemoryPlan plan;
+    const auto add = [&](TensorView& view, std::string_view name, DType dtype, int64_t r, int64_t c,
+                         int64_t stride) {
+      view = {nullptr, dtype, r, c, stride};
+      plan.Add(name, static_cast<size_t>(r * stride) * SizeInBytes(dtype), &view.data);
     };
     // What is summed over ranks or read by the host is dense.
     const auto sum = [&](TensorView& view, std::string_view name, int64_t r, int64_t c) {
-      return allocate(view, name, DType::kF32, r, c, c);
+      add(view, name, DType::kF32, r, c, c);
     };
     // What matrix products read begins each row where wide loads may.
     const auto input = [&](TensorView& view, std::string_view name, int64_t r, int64_t c) {
-      return allocate(view, name, backend.activation_dtype(), r, c, (c + 7) / 8 * 8);
+      add(view, name, backend.activation_dtype(), r, c, (c + 7) / 8 * 8);
     };
     const int64_t hidden = config.hidden_size;
-    PHALANX_RETURN_IF_ERROR(sum(residual, "residual stream", rows, hidden));
-    PHALANX_RETURN_IF_ERROR(sum(delta, "delta", rows, hidden));
-    PHALANX_RETURN_IF_ERROR(input(normed, "normed", rows, hidden));
-    PHALANX_RETURN_IF_ERROR(input(qkv, "qkv", rows, q_size + 2 * kv_size));
-    PHALANX_RETURN_IF_ERROR(input(q, "q", rows, q_size));
-    PHALANX_RETURN_IF_ERROR(input(attention, "attention", rows, q_size));
-    PHALANX_RETURN_IF_ERROR(input(mlp, "mlp", rows, shard.intermediate.size()));
-    PHALANX_RETURN_IF_ERROR(sum(last_residual, "last residual", logit_rows, hidden));
-    PHALANX_RETURN_IF_ERROR(sum(last_delta, "last delta", logit_rows, hidden));
-    PHALANX_RETURN_IF_ERROR(input(last_normed, "last normed", logit_rows, hidden));
-    PHALANX_RETURN_IF_ERROR(sum(logits, "logits", logit_rows, shard.vocab.size()));
+    sum(residual, "residual stream", rows, hidden);
+    sum(delta, "delta", rows, hidden);
+    input(normed, "normed", rows, hidden);
+    input(qkv, "qkv", rows, q_size + 2 * kv_size);
+    input(q, "q", rows, q_size);
+    input(attention, "attention", rows, q_size);
+    input(mlp, "mlp", rows, shard.intermediate.size());
+    sum(last_residual, "last residual", logit_rows, hidden);
+    sum(last_delta, "last delta", logit_rows, hidden);
+    input(last_normed, "last normed", logit_rows, hidden);
+    sum(logits, "logits", logit_rows, shard.vocab.size());
+    PHALANX_ASSIGN_OR_RETURN(block_, backend.AllocateParts(plan));
     return OkStatus();
   }
 
@@ -94,7 +94,7 @@ class Activations {
   TensorView logits;         // [num_logit_rows, vocab_local]
 
  private:
-  std::vector<std::unique_ptr<Buffer>> buffers_;
+  std::unique_ptr<Buffer> block_;  // all of the above
 };
 
 class Qwen2ModelImpl final : public Qwen2Model {
@@ -104,7 +104,7 @@ class Qwen2ModelImpl final : public Qwen2Model {
       : config_(config),
         options_(options),
         backend_(backend),
-        communicator_(communicator),
+        sum_over_ranks_(backend, communicator, options.device_collectives, options.numerics),
         shard_(MakeShardSpec(
             {config.num_heads, config.num_kv_heads, config.intermediate_size, config.vocab_size},
             communicator.rank(), communicator.size())),
@@ -113,6 +113,7 @@ class Qwen2ModelImpl final : public Qwen2Model {
         scale_(static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)))) {}
 
   Status Init(const std::filesystem::path& model_dir);
+  StepLimits MaxStep() const;
 
   const Qwen2Config& config() const override { return config_; }
   const ShardSpec& shard() const override { return shard_; }
@@ -123,6 +124,7 @@ class Qwen2ModelImpl final : public Qwen2Model {
             heads_.num_kv_heads_local, config_.head_dim, dtype};
   }
   Status CreateKvCache(const KvCacheSpec& spec) override {
+    cache_.reset();
     PHALANX_ASSIGN_OR_RETURN(cache_, backend_.CreateKvCache(spec));
     return OkStatus();
   }
@@ -131,12 +133,13 @@ class Qwen2ModelImpl final : public Qwen2Model {
   void SetTraceSink(TraceSink sink) override { trace_ = std::move(sink); }
 
  private:
-  Status AllReduce(const TensorView& partial);
   Status Attention(const Activations& a, const BatchView& batch, int64_t layer);
   Status Mlp(const Activations& a, int64_t layer);
-  StatusOr<TensorView> Logits(const Activations& a, std::span<const int32_t> rows);
+  TensorView Logits(const Activations& a, std::span<const int32_t> rows);
   void Trace(std::string_view name, const TensorView& activation) const {
-    if (trace_) trace_(name, backend_.HostView(activation));
+    if (!trace_) return;
+    const TensorView host = backend_.HostView(activation);
+    if (backend_.Finish().ok()) trace_(name, host);
   }
   void TraceLayer(std::string_view part, int64_t layer, const TensorView& activation) const {
     if (trace_) Trace(fmt::format("model.layers.{}{}", layer, part), activation);
@@ -147,7 +150,7 @@ class Qwen2ModelImpl final : public Qwen2Model {
   Qwen2Config config_;
   ModelOptions options_;
   Backend& backend_;
-  Communicator& communicator_;
+  RankSum sum_over_ranks_;
   ShardSpec shard_;
   HeadLayout heads_;
   float eps_;
@@ -194,7 +197,22 @@ Status Qwen2ModelImpl::Init(const std::filesystem::path& model_dir) {
   }
   PHALANX_RETURN_IF_ERROR(
       rope_.Allocate(backend_, ComputeRopeFrequencies(config_), options_.max_model_len));
-  return buffers_.Allocate(backend_, config_, shard_, options_);
+  PHALANX_RETURN_IF_ERROR(sum_over_ranks_.Allocate(options_.max_num_tokens * config_.hidden_size));
+  PHALANX_RETURN_IF_ERROR(buffers_.Allocate(backend_, config_, shard_, options_));
+  return backend_.PrepareSteps(MaxStep());
+}
+
+StepLimits Qwen2ModelImpl::MaxStep() const {
+  const int64_t rows = options_.max_num_tokens;
+  const int64_t block_size = options_.block_size;
+  return {.max_num_tokens = rows,
+          .max_num_seqs = options_.max_num_seqs > 0 ? options_.max_num_seqs : rows,
+          .max_num_logit_rows = options_.max_num_logit_rows,
+          .num_logit_cols = shard_.vocab.size(),
+          .max_blocks_per_seq = (options_.max_model_len + block_size - 1) / block_size,
+          .block_size = block_size,
+          .heads = heads_,
+          .max_host_floats = std::max(rows * config_.hidden_size, shard_.vocab.size())};
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -214,7 +232,7 @@ StatusOr<TensorView> Qwen2ModelImpl::Forward(const ForwardBatch& batch) {
 
   PHALANX_ASSIGN_OR_RETURN(const ForwardBatch inputs, backend_.Upload(batch));
   backend_.Embedding(inputs.token_ids, *weights_.embedding, shard_.vocab.begin, a.residual);
-  PHALANX_RETURN_IF_ERROR(AllReduce(a.residual));
+  PHALANX_RETURN_IF_ERROR(sum_over_ranks_(a.residual));
   Trace("model.embed_tokens", a.residual);
 
   for (int64_t i = 0; i < config_.num_layers; ++i) {
@@ -232,19 +250,6 @@ StatusOr<TensorView> Qwen2ModelImpl::Forward(const ForwardBatch& batch) {
   return Logits(a, inputs.logit_rows);
 }
 
-// Communicators sum in the host's memory.
-Status Qwen2ModelImpl::AllReduce(const TensorView& partial) {
-  if (communicator_.size() == 1) return communicator_.AllReduceSum(partial);
-  const TensorView host = backend_.HostView(partial);
-  PHALANX_RETURN_IF_ERROR(backend_.Finish());
-  PHALANX_RETURN_IF_ERROR(communicator_.AllReduceSum(host));
-  if (host.data != partial.data) {
-    backend_.CopyToDevice(partial.data, host.data,
-                          static_cast<size_t>(host.rows * host.cols) * sizeof(float));
-  }
-  return OkStatus();
-}
-
 // delta = o_proj(softmax(q k^T / sqrt(head_dim)) v), q, k, v = qkv_proj(normed), q and k rotated.
 // A rank without heads adds exact zeros.
 Status Qwen2ModelImpl::Attention(const Activations& a, const BatchView& batch, int64_t layer) {
@@ -255,7 +260,7 @@ Status Qwen2ModelImpl::Attention(const Activations& a, const BatchView& batch, i
     backend_.PagedAttention(a.q, batch, heads_, scale_, layer, *cache_, a.attention);
   }
   backend_.Linear(a.attention, *w.o, {}, a.delta);
-  PHALANX_RETURN_IF_ERROR(AllReduce(a.delta));
+  PHALANX_RETURN_IF_ERROR(sum_over_ranks_(a.delta));
   TraceLayer(".self_attn", layer, a.delta);
   return OkStatus();
 }
@@ -265,13 +270,13 @@ Status Qwen2ModelImpl::Mlp(const Activations& a, int64_t layer) {
   const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
   backend_.GateUpSwiglu(a.normed, *w.gate_up, a.mlp);
   backend_.Linear(a.mlp, *w.down, {}, a.delta);
-  PHALANX_RETURN_IF_ERROR(AllReduce(a.delta));
+  PHALANX_RETURN_IF_ERROR(sum_over_ranks_(a.delta));
   TraceLayer(".mlp", layer, a.delta);
   return OkStatus();
 }
 
 // The last add, the final norm and the LM head run only on the rows that are asked for.
-StatusOr<TensorView> Qwen2ModelImpl::Logits(const Activations& a, std::span<const int32_t> rows) {
+TensorView Qwen2ModelImpl::Logits(const Activations& a, std::span<const int32_t> rows) {
   if (!rows.empty()) {
     backend_.GatherRows(a.residual, rows, a.last_residual);
     backend_.GatherRows(a.delta, rows, a.last_delta);
@@ -281,9 +286,7 @@ StatusOr<TensorView> Qwen2ModelImpl::Logits(const Activations& a, std::span<cons
     backend_.Linear(a.last_normed, weights_.head(), {}, a.logits);
     Trace("lm_head", a.logits);
   }
-  const TensorView logits = backend_.HostView(a.logits);
-  PHALANX_RETURN_IF_ERROR(backend_.Finish());
-  return logits;
+  return a.logits;
 }
 
 Status Qwen2ModelImpl::TraceLayerOutput(const Activations& a, int64_t layer) const {

@@ -84,6 +84,8 @@ class Loader {
     Work();
     for (std::thread& thread : threads) thread.join();
     PHALANX_RETURN_IF_ERROR(error_);
+    // Copies to a device are still under way.
+    PHALANX_RETURN_IF_ERROR(backend_.Finish());
     return std::move(weights_);
   }
 

@@ -33,7 +33,9 @@ StatusOr<std::unique_ptr<Communicator>> MakeSharedMemory(
 }
 
 bool IsOneProcess(const MpiOptions& options) {
-  return !LaunchedByMpi() || (options.kind == CommunicatorKind::kAuto && IsGroupOfOne());
+  const bool may_choose =
+      options.kind == CommunicatorKind::kAuto || options.kind == CommunicatorKind::kNccl;
+  return !LaunchedByMpi() || (may_choose && IsGroupOfOne());
 }
 
 StatusOr<std::unique_ptr<Communicator>> MakeCommunicator(

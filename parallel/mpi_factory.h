@@ -13,6 +13,7 @@ enum class CommunicatorKind {
   kAuto,          // shared memory where all ranks are on one host, else MPI
   kSharedMemory,  // refused where ranks are on several hosts
   kMpi,
+  kNccl,  // as kAuto; what lies in GPUs' memory is summed by NCCL (parallel/nccl_collectives.h)
 };
 
 // "auto", "shm" or "mpi"; INVALID_ARGUMENT for the field "communicator" otherwise.

@@ -1,21 +1,9 @@
 #include "parallel/watched_communicator.h"
 
+#include "parallel/in_collective.h"
+
 namespace phalanx {
 namespace {
-
-class InCollective {
- public:
-  explicit InCollective(LivenessRecord& record) : record_(record) {
-    record_.collectives.fetch_add(1, std::memory_order_relaxed);
-    record_.is_waiting.store(1, std::memory_order_relaxed);
-  }
-  ~InCollective() { record_.is_waiting.store(0, std::memory_order_relaxed); }
-  InCollective(const InCollective&) = delete;
-  InCollective& operator=(const InCollective&) = delete;
-
- private:
-  LivenessRecord& record_;
-};
 
 class WatchedCommunicator final : public Communicator {
  public:

@@ -16,6 +16,13 @@ namespace phalanx {
 // rank, with "rank R" before it where there is more than one rank. Messages are cut at 1000 bytes.
 Status AgreeOnStatus(Communicator& communicator, const Status& mine);
 
+// The value of `mine` where every rank brings one, else the error as above.
+template <typename T>
+StatusOr<T> Agree(Communicator& communicator, StatusOr<T> mine) {
+  PHALANX_RETURN_IF_ERROR(AgreeOnStatus(communicator, mine.ok() ? OkStatus() : mine.status()));
+  return mine;
+}
+
 StatusOr<int64_t> AgreeOnMinimum(Communicator& communicator, int64_t mine);
 
 // The best instruction set that every rank offers. `offered` is best first.

@@ -1,5 +1,7 @@
 #include "worker/engine.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <unordered_map>
 #include <utility>
@@ -7,6 +9,7 @@
 #include "kernels/base/check.h"
 #include "worker/sequence_grammars.h"
 #include "worker/step_buffers.h"
+#include "worker/step_cost.h"
 #include "worker/token_masks.h"
 
 namespace phalanx {
@@ -27,6 +30,7 @@ class LockstepEngine final : public Engine {
                  Communicator& communicator)
       : limits_(options.scheduler.limits),
         model_(model),
+        backend_(backend),
         communicator_(communicator),
         scheduler_(options.scheduler),
         sampler_(Sampler::Create({.max_num_seqs = limits_.max_num_seqs,
@@ -36,8 +40,11 @@ class LockstepEngine final : public Engine {
         buffers_(limits_, options.scheduler.max_num_logit_rows),
         grammars_(limits_.vocab_size),
         masks_(limits_.vocab_size),
+        step_cost_(options.max_token_slowdown),
         board_(options.board),
-        deadline_(options.deadline) {}
+        deadline_(options.deadline) {
+    LimitRunning();
+  }
 
   Status WarmUp() override {
     for (const StepPlan& plan : {WarmUpPrefill(), WarmUpDecode()}) {
@@ -71,12 +78,14 @@ class LockstepEngine final : public Engine {
   bool HasWork() const override { return scheduler_.HasWork(); }
 
   StatusOr<std::vector<EngineOutput>> Step() override {
+    const Clock::time_point begin = Clock::now();
     StepPlan plan = scheduler_.Schedule();
     if (plan.work.empty() && plan.inits.empty()) return std::vector<EngineOutput>{};
     MarkStarted(plan);
     PHALANX_RETURN_IF_ERROR(Send(plan));
     PHALANX_ASSIGN_OR_RETURN(std::vector<SampleResult> results, Run(plan, deadline_));
     Publish(Activity::kServing, deadline_.base);
+    LearnCost(plan, Clock::now() - begin);
     return Commit(plan, std::move(results));
   }
 
@@ -139,12 +148,26 @@ class LockstepEngine final : public Engine {
     for (const SequenceWork& work : plan.work) sampler_->TakeForced(work);
     PHALANX_RETURN_IF_ERROR(ShareMasks(plan));
     const ForwardBatch batch = buffers_.Fill(plan, *sampler_);
-    PHALANX_ASSIGN_OR_RETURN(const TensorView logits, model_.Forward(batch));
+    const StepScope scope(backend_);
+    const StatusOr<TensorView> logits = model_.Forward(batch);
+    if (!logits.ok()) return logits.status().WithContext(fmt::format("step {}", plan.step));
     Publish(Activity::kSampling, allowed);
-    auto results = sampler_->Sample(plan, logits, masks_);
+    auto results = sampler_->Sample(plan, *logits, masks_);
     CountStep(begin);
     return results;
   }
+
+  void LearnCost(const StepPlan& plan, Clock::duration time) {
+    StepTime step{.time = time};
+    for (const SequenceWork& work : plan.work) {
+      step.num_rows += static_cast<int32_t>(work.tokens.size());
+      if (work.tokens.size() == 1) ++step.num_decodes;
+    }
+    step_cost_.Add(step);
+    LimitRunning();
+  }
+
+  void LimitRunning() { scheduler_.LimitRunning(step_cost_.limit()); }
 
   struct StepMark {
     Clock::time_point time;
@@ -283,12 +306,14 @@ class LockstepEngine final : public Engine {
 
   PlanLimits limits_;
   Qwen2Model& model_;
+  Backend& backend_;
   Communicator& communicator_;
   Scheduler scheduler_;
   std::unique_ptr<Sampler> sampler_;
   StepBuffers buffers_;
   SequenceGrammars grammars_;
   TokenMasks masks_;
+  StepCost step_cost_;
   const LivenessBoard* board_;
   const StepDeadline deadline_;
   std::string message_;

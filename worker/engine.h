@@ -19,8 +19,9 @@
 namespace phalanx {
 
 struct EngineOptions {
-  SchedulerConfig scheduler;        // limits agreed by all ranks
-  int32_t top_p_candidates = 1024;  // SamplerOptions
+  SchedulerConfig scheduler;                   // limits agreed by all ranks
+  int32_t top_p_candidates = kTopPCandidates;  // SamplerOptions
+  double max_token_slowdown = 0;               // StepCost
   // Where this rank publishes what it does, and how long that may take. It must outlive the engine.
   const LivenessBoard* board = nullptr;  // null: nobody watches
   StepDeadline deadline;

@@ -146,6 +146,7 @@ internal::EngineStats ToWire(const SchedulerStats& stats, std::span<const RankSt
   wire.set_num_running(stats.num_running);
   wire.set_num_waiting(stats.num_waiting);
   wire.set_num_free_blocks(stats.num_free_blocks);
+  wire.set_num_places(stats.num_places);
   wire.set_num_preemptions(stats.num_preemptions);
   wire.set_prefix_cache_queries(stats.prefix_cache_queries);
   wire.set_prefix_cache_hits(stats.prefix_cache_hits);

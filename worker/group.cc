@@ -12,6 +12,7 @@
 #include "worker/agreement.h"
 #include "worker/host.h"
 #include "worker/kv_pool.h"
+#include "worker/largest_step.h"
 #include "worker/model_identity.h"
 
 namespace phalanx {
@@ -64,16 +65,33 @@ StatusOr<Local> Inspect(const GroupOptions& options) {
   return local;
 }
 
-// A rank's own error, or that of the lowest rank which has one. The value of `mine` on success.
-template <typename T>
-StatusOr<T> Agree(Communicator& communicator, StatusOr<T> mine) {
-  PHALANX_RETURN_IF_ERROR(AgreeOnStatus(communicator, mine.ok() ? OkStatus() : mine.status()));
-  return mine;
-}
-
 std::optional<DType> ActivationDtype(const GroupOptions& options, const Qwen2Config& config) {
   if (options.activation_dtype || options.device == "cpu") return options.activation_dtype;
   return config.dtype == DType::kF16 ? DType::kF16 : DType::kBF16;
+}
+
+// What a device has left for the pool. Some of it may be taken only once kernels run, so they run
+// first.
+StatusOr<int64_t> MeasureFreeBytes(Communicator& communicator, const Group& group,
+                                   int64_t longest) {
+  const PlanLimits& limits = group.scheduler.limits;
+  StatusOr<int64_t> mine = RunLargestStep({.max_num_tokens = limits.max_num_tokens,
+                                           .max_num_seqs = limits.max_num_seqs,
+                                           .max_num_logit_rows = group.scheduler.max_num_logit_rows,
+                                           .max_model_len = longest,
+                                           .block_size = limits.block_size,
+                                           .kv_dtype = group.kv_dtype},
+                                          *group.model);
+  if (const Status end = group.backend->Finish(); mine.ok() && !end.ok()) {
+    mine = end.WithContext("largest step");
+  }
+  if (!mine.ok() && group.collectives != nullptr) {
+    // Peers wait on their devices for this rank's part, where no agreement reaches them.
+    communicator.Abort(mine.status());
+    return mine;
+  }
+  PHALANX_ASSIGN_OR_RETURN(const int64_t borrowed, Agree(communicator, std::move(mine)));
+  return *group.backend->FreeMemoryBytes() + borrowed;
 }
 
 // Sizes the pool, agrees on it, creates it.
@@ -85,9 +103,12 @@ Status CreatePool(const GroupOptions& options, Communicator& communicator, Group
   const int64_t blocks_per_seq = (longest + limits.block_size - 1) / limits.block_size;
   KvPoolRequest pool;
   pool.block_bytes = KvBlockBytes(group.model->KvSpec(1, limits.block_size, group.kv_dtype));
-  const std::optional<int64_t> own_bytes = group.backend->FreeMemoryBytes();
-  pool.memory = own_bytes ? KvPoolRequest::Memory::kOwn : KvPoolRequest::Memory::kHost;
-  pool.available_bytes = own_bytes ? *own_bytes : AvailableMemoryBytes();
+  if (group.backend->FreeMemoryBytes()) {
+    pool.memory = KvPoolRequest::Memory::kOwn;
+    PHALANX_ASSIGN_OR_RETURN(pool.available_bytes, MeasureFreeBytes(communicator, group, longest));
+  } else {
+    pool.available_bytes = AvailableMemoryBytes();
+  }
   pool.local_ranks = FindLocalRank().count;
   pool.kv_cache_memory_bytes = options.kv_cache_memory_bytes;
   pool.memory_fraction = options.memory_fraction;
@@ -132,13 +153,30 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   BackendOptions backend_options{.device = options.device, .num_threads = group.threads};
   backend_options.activation_dtype = ActivationDtype(options, local.config);
   backend_options.numerics = options.numerics;
+  backend_options.op_profile = options.op_profile;
   backend_options.device_index = local_rank.index;
+  backend_options.device_memory_bytes = options.emulated_memory_bytes;
   backend_options.cpu_isa = isa;
   // Ranks that share CPUs are better placed by the kernel.
   backend_options.cpus = group.is_oversubscribed ? cpus : slice;
   PHALANX_ASSIGN_OR_RETURN(group.backend, Agree(communicator, CreateBackend(backend_options)));
   const std::string computing(group.backend->isa());
   group.kv_dtype = options.kv_cache_dtype.value_or(group.backend->activation_dtype());
+  // A cache of no blocks: what the backend cannot take is said before weights are read.
+  PHALANX_RETURN_IF_ERROR(
+      AgreeOnStatus(communicator, group.backend
+                                      ->CreateKvCache({.num_layers = local.config.num_layers,
+                                                       .block_size = options.block_size,
+                                                       .head_dim = local.config.head_dim,
+                                                       .dtype = group.kv_dtype})
+                                      .status()));
+  PHALANX_ASSIGN_OR_RETURN(group.collectives,
+                           CreateDeviceCollectives({.by = options.device_sums,
+                                                    .nccl_library = options.nccl_library,
+                                                    .init_timeout = options.step_timeout,
+                                                    .board = options.board},
+                                                   *group.backend, communicator));
+  if (options.collectives_in_use != nullptr) options.collectives_in_use->Set(group.collectives);
 
   PlanLimits& limits = group.scheduler.limits;
   limits.max_num_seqs = options.max_num_seqs;
@@ -160,6 +198,7 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
       {"isa", computing},
       {"activations", std::string(Name(group.backend->activation_dtype()))},
       {"numerics", options.numerics == Numerics::kExact ? "exact" : "fast"},
+      {"sums", OrderOfSums(group.collectives.get(), options.numerics)},
       {"kv", std::string(Name(group.kv_dtype))},
       {"ranks", std::to_string(communicator.size())},
       {"block_size", std::to_string(options.block_size)},
@@ -177,11 +216,15 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   model_options.dummy_seed = options.dummy_seed;
   model_options.max_num_tokens = limits.max_num_tokens;
   model_options.max_num_logit_rows = group.scheduler.max_num_logit_rows;
+  model_options.max_num_seqs = limits.max_num_seqs;
+  model_options.block_size = limits.block_size;
   model_options.max_model_len = options.max_model_len.value_or(0);
   model_options.load_threads = group.threads;
   model_options.on_progress = options.on_load_progress;
   model_options.on_warning = options.on_load_warning;
   model_options.should_stop = options.should_stop;
+  model_options.device_collectives = group.collectives.get();
+  model_options.numerics = options.numerics;
   PHALANX_ASSIGN_OR_RETURN(
       group.model,
       Agree(communicator, Qwen2Model::Load(local.model_dir, local.config, model_options,
@@ -194,16 +237,21 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
 
   EngineOptions engine_options;
   engine_options.scheduler = group.scheduler;
+  engine_options.max_token_slowdown = options.max_token_slowdown;
   engine_options.board = options.board;
   const double rate = AssumedCoreRate(computing) * group.threads * communicator.size();
   engine_options.deadline = {.base = options.step_timeout,
                              .seconds_per_row = RowFlop(local.config) / rate,
                              .seconds_per_position = PositionFlop(local.config) / rate};
   group.engine = Engine::Create(engine_options, *group.model, *group.backend, communicator);
-  const Clock::time_point warm_up_start = Clock::now();
-  PHALANX_RETURN_IF_ERROR(group.engine->WarmUp());
-  group.warm_up_s = SecondsSince(warm_up_start);
   return group;
+}
+
+Status WarmUp(Group& group) {
+  const Clock::time_point start = Clock::now();
+  PHALANX_RETURN_IF_ERROR(group.engine->WarmUp().WithContext("warm-up"));
+  group.warm_up_s = SecondsSince(start);
+  return OkStatus();
 }
 
 }  // namespace phalanx

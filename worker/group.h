@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "kernels/numerics.h"
 #include "model/model.h"
 #include "parallel/communicator.h"
+#include "worker/device_sums.h"
 #include "worker/engine.h"
 
 namespace phalanx {
@@ -23,13 +25,20 @@ struct GroupOptions {
   // Empty: F32 on CPUs; on CUDA devices the checkpoint's where that has 16 bits, else BF16.
   std::optional<DType> activation_dtype;
   Numerics numerics = Numerics::kExact;
-  int threads = 0;      // 0: the rank's share of the CPUs
-  std::string cpu_isa;  // empty: the best that all ranks have
+  DeviceSums device_sums = DeviceSums::kAuto;
+  std::string nccl_library;  // NcclLibrary::Load
+  // Told of the collectives on the device's memory; may be null.
+  CollectivesInUse* collectives_in_use = nullptr;
+  OpProfile op_profile = OpProfile::kOff;
+  size_t emulated_memory_bytes = size_t{4} << 30;  // of an emulated device
+  int threads = 0;                                 // 0: the rank's share of the CPUs
+  std::string cpu_isa;                             // empty: the best that all ranks have
   LoadFormat load_format = LoadFormat::kSafetensors;
   uint64_t dummy_seed = 0;
   std::optional<DType> kv_cache_dtype;  // empty: as the activations
   std::optional<int32_t> max_model_len;
   int32_t max_num_seqs = 256;
+  double max_token_slowdown = 0;                  // EngineOptions
   std::optional<int32_t> max_num_batched_tokens;  // default: DefaultStepTokens
   int32_t block_size = 16;
   std::optional<int64_t> kv_cache_memory_bytes;  // per rank
@@ -52,9 +61,10 @@ struct GroupOptions {
 int32_t DefaultStepTokens(const Qwen2Config& config, const std::string& isa, int threads_in_all,
                           int32_t max_num_seqs);
 
-// A rank that is ready to step. Members are destroyed in reverse.
+// A rank that is ready to warm up. Members are destroyed in reverse.
 struct Group {
   std::unique_ptr<Backend> backend;
+  std::shared_ptr<DeviceCollectives> collectives;  // null where sums go through the host's memory
   std::unique_ptr<Qwen2Model> model;
   std::unique_ptr<Engine> engine;
   SchedulerConfig scheduler;
@@ -71,5 +81,9 @@ struct Group {
 
 // Collective. The error is the same on every rank: that of the lowest rank that failed.
 StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicator);
+
+// Collective; before the first step (Engine::WarmUp). After an error, which other ranks may not
+// have, the group is broken.
+Status WarmUp(Group& group);
 
 }  // namespace phalanx

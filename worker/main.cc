@@ -70,14 +70,33 @@ void LogStart(const Group& group, const Communicator& ranks, double communicator
                  limits.max_model_len);
   }
   spdlog::info(
-      "start: ranks={} communicator={} threads={} blocks={} context={} step={} tokens numerics={}",
-      ranks.size(), ranks.name(), group.threads, limits.num_blocks, limits.max_model_len,
-      limits.max_num_tokens, group.numerics_id);
+      "start: ranks={} communicator={} sums={} threads={} blocks={} context={} step={} tokens "
+      "numerics={}",
+      ranks.size(), ranks.name(), group.collectives ? group.collectives->name() : ranks.name(),
+      group.threads, limits.num_blocks, limits.max_model_len, limits.max_num_tokens,
+      group.numerics_id);
   spdlog::info(
       "start: communicator {:.0f} ms, weights {:.0f} ms, KV pool {:.0f} ms, warm-up {:.0f} ms, in "
       "all {:.0f} ms",
       communicator_s * 1e3, group.load_s * 1e3, group.pool_s * 1e3, group.warm_up_s * 1e3,
       total_s * 1e3);
+}
+
+void LogMemory(const Backend& backend) {
+  for (const MemoryUse& use : backend.Memory()) {
+    spdlog::debug("memory: {:>14} bytes {} {}, {} of them", use.bytes,
+                  use.where == MemoryUse::Where::kDevice ? "on the device:" : "pinned here:  ",
+                  use.name, use.count);
+  }
+  if (const auto free = backend.FreeMemoryBytes()) {
+    spdlog::debug("memory: {:>14} bytes on the device are free", *free);
+  }
+}
+
+void LogOpTimes(Backend& backend) {
+  for (const std::string& line : FormatOpTimes(backend.TakenTimes())) {
+    spdlog::info("profile: {}", line);
+  }
 }
 
 std::function<void(int64_t, int64_t)> LogProgress() {
@@ -122,22 +141,29 @@ void ReportLoss(const WorkerOptions& options, const LivenessBoard& board, const 
 // The group cannot go on and some of its ranks do not listen. Leaving with an error makes the
 // launcher end those that remain, stopped ones too, a second sooner than MPI_Abort does. The other
 // threads go on until the very end, so nothing that they use is taken down; the log has no buffer.
-[[noreturn]] void EndGroup(const LivenessBoard& board) {
+// Collectives are aborted, because a GPU that waits for a lost peer holds the process up.
+[[noreturn]] void EndGroup(const LivenessBoard& board, const CollectivesInUse& collectives,
+                           const Status& reason) {
   board.MarkEnded();
+  collectives.Abort(reason);
   std::_Exit(kBroken);
 }
 
-std::unique_ptr<Watchdog> StartWatchdog(const WorkerOptions& options, const LivenessBoard& board) {
+std::unique_ptr<Watchdog> StartWatchdog(const WorkerOptions& options, const LivenessBoard& board,
+                                        const CollectivesInUse& collectives) {
   WatchdogOptions watchdog;
   watchdog.silence = options.group.step_timeout;
   watchdog.stop_requested = &stop_requested;
-  watchdog.on_fault = [&options, &board](const Status& fault) {
+  watchdog.on_fault = [&options, &board, &collectives](const Status& fault) {
     alarm(kLastWordsSeconds);
     spdlog::critical("{}", fault.message());
     ReportLoss(options, board, fault);
-    EndGroup(board);
+    EndGroup(board, collectives, fault);
   };
-  watchdog.on_end = [&board] { EndGroup(board); };
+  watchdog.on_end = [&board, &collectives] {
+    alarm(kLastWordsSeconds);
+    EndGroup(board, collectives, UnavailableError("another rank ended the group"));
+  };
   return Watchdog::Start(board, std::move(watchdog));
 }
 
@@ -172,8 +198,10 @@ int Run(WorkerOptions options) {
       MakeWatchedCommunicator(*created->communicator, board);
   Communicator& ranks = *watched;
   const double communicator_s = seconds();
-  const std::unique_ptr<Watchdog> watchdog = StartWatchdog(options, board);
+  CollectivesInUse collectives;
+  const std::unique_ptr<Watchdog> watchdog = StartWatchdog(options, board, collectives);
   options.group.board = &board;
+  options.group.collectives_in_use = &collectives;
   options.group.should_stop = [&board] { return stop_requested || board.stop_requested(); };
   if (ranks.rank() == 0) {
     options.group.on_load_progress = LogProgress();
@@ -191,21 +219,26 @@ int Run(WorkerOptions options) {
     return is_stopped ? 0 : kStartError;
   }
   Group& group = *started;
-  Status status;
-  if (ranks.rank() == 0) {
+  Status status = WarmUp(group);
+  if (status.ok() && ranks.rank() == 0) {
     LogStart(group, ranks, communicator_s, seconds());
+    LogMemory(*group.backend);
     status =
         ServeEngine(DescribeGroup(options, group, ranks.size()), *group.engine, stop_requested);
-  } else {
+  } else if (status.ok()) {
     status = group.engine->Follow();
   }
   if (status.ok()) {
+    if (ranks.rank() == 0) LogOpTimes(*group.backend);
     Leave(options, board, ranks);
     return 0;
   }
   board.Publish(Activity::kFailed, board.mine().step, std::chrono::milliseconds(0));
-  spdlog::critical("rank={} {}", ranks.rank(), status.ToString());
+  status = status.WithContext(fmt::format("rank {}", ranks.rank()));
+  spdlog::critical("{}", status.ToString());
   ReportLoss(options, board, status);
+  alarm(kLastWordsSeconds);
+  collectives.Abort(status);
   ranks.Abort(status);
   return kBroken;
 }

@@ -61,6 +61,19 @@ void AddChoice(CLI::App& app, const std::string& flag, T& value,
       ->default_str(names.front());
 }
 
+DeviceSums SumsOf(CommunicatorKind kind) {
+  switch (kind) {
+    case CommunicatorKind::kAuto:
+      return DeviceSums::kAuto;
+    case CommunicatorKind::kSharedMemory:
+    case CommunicatorKind::kMpi:
+      return DeviceSums::kHost;
+    case CommunicatorKind::kNccl:
+      return DeviceSums::kNccl;
+  }
+  return DeviceSums::kAuto;
+}
+
 void AddStepTimeout(CLI::App& app, GroupOptions& group) {
   // Idle ranks show progress once a second; less than a few of those would end healthy groups.
   constexpr double kLeastSeconds = 5;
@@ -80,6 +93,23 @@ void AddStepTimeout(CLI::App& app, GroupOptions& group) {
       ->type_name("SECONDS");
 }
 
+void AddTokenSlowdown(CLI::App& app, GroupOptions& group) {
+  constexpr double kMostSlowdown = 1000;
+  group.max_token_slowdown = 4;
+  app.add_option_function<double>(
+         "--max-token-slowdown",
+         [&group](double slowdown) {
+           if (!(slowdown == 0 || (slowdown >= 1 && slowdown <= kMostSlowdown))) {
+             throw CLI::ValidationError(
+                 InvalidField("--max-token-slowdown", slowdown, "0 (any) or 1 to 1000").message());
+           }
+           group.max_token_slowdown = slowdown;
+         },
+         "times what a token takes alone that it may take beside others: more sequences wait, as "
+         "measured while serving; 0: any [4]")
+      ->type_name("TIMES");
+}
+
 void AddFlags(CLI::App& app, WorkerOptions& options) {
   GroupOptions& group = options.group;
   constexpr int64_t kMostBytes = std::numeric_limits<int64_t>::max();
@@ -96,6 +126,10 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
                  "what computes; cuda-emulated executes the CUDA kernels on the CPU, for tests")
       ->check(CLI::IsMember(AvailableDevices()))
       ->capture_default_str();
+  AddCount(
+      app, "--emulated-memory-bytes", 0, int64_t{16} << 30,
+      [&group](int64_t n) { group.emulated_memory_bytes = static_cast<size_t>(n); },
+      "memory of an emulated device [4G]");
   app.add_option("--threads", group.threads,
                  "compute threads of a rank; 0: an even share of the host's CPUs")
       ->check(CLI::Range(0, 1024))
@@ -115,6 +149,10 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
                       {{"exact", Numerics::kExact}, {"fast", Numerics::kFast}},
                       "exact: the same tokens whatever shares the batch; fast: kernels picked by "
                       "the batch's size, on CUDA devices");
+  app.add_flag_function(
+      "--profile-ops",
+      [&group](int64_t count) { group.op_profile = count > 0 ? OpProfile::kOn : OpProfile::kOff; },
+      "time every op; rank 0 logs a table when it ends");
   app.add_option("--quantization", "of weights at load; none: as the checkpoint has them")
       ->check(CLI::IsMember({"none"}))
       ->default_str("none");
@@ -134,6 +172,7 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
       app, "--max-num-seqs", 1, kMostSeqs,
       [&group](int64_t n) { group.max_num_seqs = static_cast<int32_t>(n); },
       "sequences that run at once [256]");
+  AddTokenSlowdown(app, group);
   AddCount(
       app, "--max-num-batched-tokens", 1, kMostTokens,
       [&group](int64_t n) { group.max_num_batched_tokens = static_cast<int32_t>(n); },
@@ -173,8 +212,12 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
   AddChoice<CommunicatorKind>(app, "--communicator", options.communicator,
                               {{"auto", CommunicatorKind::kAuto},
                                {"shm", CommunicatorKind::kSharedMemory},
-                               {"mpi", CommunicatorKind::kMpi}},
-                              "how ranks talk; auto is shared memory on one host");
+                               {"mpi", CommunicatorKind::kMpi},
+                               {"nccl", CommunicatorKind::kNccl}},
+                              "how ranks talk; auto is shared memory on one host, and NCCL for "
+                              "sums between GPUs; shm and mpi sum in the host's memory");
+  app.add_option("--nccl-library", group.nccl_library,
+                 "NCCL's shared library; default: libnccl.so.2 where the loader finds it");
   AddStepTimeout(app, group);
   AddGrammarLimits(app, options.grammar_limits);
   app.add_option("--engine", options.engine, "the coordinator's Unix socket")->required();
@@ -223,6 +266,7 @@ std::variant<WorkerOptions, ExitCode> ParseOptions(int argc, const char* const* 
     if (IsSpokesman()) std::fprintf(stderr, "%s\n", UsageError(app, error).c_str());
     return ExitCode{kUsageError};
   }
+  options.group.device_sums = SumsOf(options.communicator);
   return options;
 }
 

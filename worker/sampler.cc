@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -97,16 +98,14 @@ class ShardedSampler final : public Sampler {
 
  private:
   size_t NumShards() const { return shards_.size(); }
-  std::span<float> Row(const TensorView& logits, int64_t row) const {
-    return {logits.row<float>(row), static_cast<size_t>(vocab_.size())};
-  }
 
   // Everything that happens on this shard alone, and the one exchange.
   Status SelectAndExchange(const TensorView& logits, const TokenMasks& masks);
   void Select(const TensorView& logits, size_t first_task, size_t num_tasks);
+  Status Adjust(const TensorView& logits, const TokenMasks& masks);
+  StatusOr<float*> ReserveRaw(size_t num_rows);
   Status RaiseMinLogits(const TensorView& logits);
-  void FillExchange(const TensorView& logits);
-  TokenCandidate WithRaw(const SampledRow& row, const Candidate& candidate) const;
+  void FillExchange();
 
   // Everything that happens after it, the same on every rank.
   // Not OK: its request fails.
@@ -129,6 +128,8 @@ class ShardedSampler final : public Sampler {
   CandidateExchange exchange_;
   RowGather row_gather_;
   std::vector<CandidateResult> local_;  // per task
+  std::vector<RowAdjustment> adjustments_;
+  std::unique_ptr<Buffer> raw_;  // [rows, vocab_local] f32: rows before they were adjusted
   std::vector<CandidateTask> max_tasks_;
   std::vector<CandidateResult> max_results_;
   std::vector<float> max_send_, max_recv_;
@@ -159,6 +160,7 @@ Status ShardedSampler::RaiseMinLogits(const TensorView& logits) {
   backend_.SelectCandidates(logits, vocab_.begin, max_tasks_, std::span(max_results_).first(n));
   max_send_.resize(n);
   max_recv_.resize(n * NumShards());
+  PHALANX_RETURN_IF_ERROR(backend_.Finish());
   for (size_t i = 0; i < n; ++i) max_send_[i] = max_results_[i].max;
   PHALANX_RETURN_IF_ERROR(communicator_.AllGather(std::as_bytes(std::span(max_send_)),
                                                   std::as_writable_bytes(std::span(max_recv_))));
@@ -175,54 +177,73 @@ Status ShardedSampler::RaiseMinLogits(const TensorView& logits) {
   return OkStatus();
 }
 
-TokenCandidate ShardedSampler::WithRaw(const SampledRow& row, const Candidate& candidate) const {
-  TokenCandidate token{.id = candidate.id, .logit = candidate.logit, .raw = candidate.logit};
-  if (!row.adjusted) return token;
-  const auto at = std::ranges::lower_bound(row.overwritten, token.id, {}, &RawLogit::id);
-  if (at != row.overwritten.end() && at->id == token.id) token.raw = at->logit;
-  return token;
+StatusOr<float*> ShardedSampler::ReserveRaw(size_t num_rows) {
+  const size_t row_bytes = static_cast<size_t>(vocab_.size()) * sizeof(float);
+  if (num_rows * row_bytes == 0) return nullptr;
+  if (raw_ != nullptr && raw_->size_bytes() >= num_rows * row_bytes) {
+    return static_cast<float*>(raw_->data());
+  }
+  raw_.reset();
+  // With room to spare, so that after some steps it stays.
+  const size_t bytes = std::min(2 * num_rows, slots_.size()) * row_bytes;
+  PHALANX_ASSIGN_OR_RETURN(raw_, backend_.Allocate(bytes, "raw logits of adjusted rows"));
+  return static_cast<float*>(raw_->data());
 }
 
-void ShardedSampler::FillExchange(const TensorView& logits) {
+Status ShardedSampler::Adjust(const TensorView& logits, const TokenMasks& masks) {
+  adjustments_.clear();
+  const auto num_raw = std::ranges::count_if(step_.sampled(), &SampledRow::WantsRaw);
+  PHALANX_ASSIGN_OR_RETURN(float* raw, ReserveRaw(static_cast<size_t>(num_raw)));
+  size_t next_mask = 0;
+  for (SampledRow& row : step_.sampled()) {
+    if (!row.adjusted) continue;
+    std::span<const uint32_t> mask;
+    if (row.params().constraint == Constraint::kMask) mask = masks.row(next_mask++);
+    RowAdjustment& adjustment =
+        adjustments_.emplace_back(row.slot->Adjustment(shards_.back().end, mask));
+    adjustment.row = row.row;
+    adjustment.slot = static_cast<int32_t>(row.slot - slots_.data());
+    if (!row.WantsRaw()) continue;
+    adjustment.kept = raw;
+    row.raw = raw;
+    step_.tasks()[row.task].raw = raw;
+    raw += vocab_.size();
+  }
+  if (!adjustments_.empty()) backend_.AdjustLogits(logits, vocab_.begin, adjustments_);
+  return OkStatus();
+}
+
+void ShardedSampler::FillExchange() {
   exchange_.Start(step_.tasks());
   for (size_t t = 0; t < step_.tasks().size(); ++t) {
     const CandidateResult& result = local_[t];
+    const bool has_raw = step_.tasks()[t].raw != nullptr;
     exchange_.mine(t) = {.sum_exp = result.sum_exp,
                          .gumbel_score = result.gumbel_score,
                          .num_nan = result.num_nan,
-                         .max = result.max};
-    std::ranges::transform(result.candidates, exchange_.my_candidates(t).begin(),
-                           [](const Candidate& candidate) -> TokenCandidate {
-                             return {candidate.id, candidate.logit, candidate.logit};
-                           });
-  }
-  for (const PromptRow& row : step_.prompt()) {
-    if (row.target < vocab_.begin || row.target >= vocab_.end) continue;
-    exchange_.mine(row.task).target_logit =
-        Row(logits, row.row)[static_cast<size_t>(row.target - vocab_.begin)];
-  }
-  for (const SampledRow& row : step_.sampled()) {
-    const CandidateResult& result = local_[row.task];
-    exchange_.mine(row.task).gumbel = WithRaw(row, result.gumbel);
-    if (!row.adjusted) continue;
-    std::ranges::transform(result.candidates, exchange_.my_candidates(row.task).begin(),
-                           [&](const Candidate& candidate) { return WithRaw(row, candidate); });
+                         .max = result.max,
+                         .target_logit = result.target_logit,
+                         .gumbel = {.id = result.gumbel.id,
+                                    .logit = result.gumbel.logit,
+                                    .raw = has_raw ? result.gumbel_raw : result.gumbel.logit}};
+    const std::span<TokenCandidate> mine = exchange_.my_candidates(t);
+    for (size_t i = 0; i < result.candidates.size(); ++i) {
+      const Candidate& candidate = result.candidates[i];
+      mine[i] = {.id = candidate.id,
+                 .logit = candidate.logit,
+                 .raw = has_raw ? result.raw[i] : candidate.logit};
+    }
   }
 }
 
 Status ShardedSampler::SelectAndExchange(const TensorView& logits, const TokenMasks& masks) {
   const size_t num_raw = step_.num_raw_tasks();
   Select(logits, 0, num_raw);
-  size_t next_mask = 0;
-  for (SampledRow& row : step_.sampled()) {
-    if (!row.adjusted) continue;
-    std::span<const uint32_t> mask;
-    if (row.params().constraint == Constraint::kMask) mask = masks.row(next_mask++);
-    row.slot->Adjust(vocab_, mask, Row(logits, row.row), row.overwritten);
-  }
+  PHALANX_RETURN_IF_ERROR(Adjust(logits, masks));
   PHALANX_RETURN_IF_ERROR(RaiseMinLogits(logits));
   Select(logits, num_raw, step_.tasks().size() - num_raw);
-  FillExchange(logits);
+  PHALANX_RETURN_IF_ERROR(backend_.Finish());
+  FillExchange();
   return exchange_.Gather();
 }
 
@@ -245,13 +266,20 @@ TokenCandidate ShardedSampler::ChooseOfShards(const SampledRow& row) const {
 // Every shard's adjusted row, and its raw row where log-probabilities are wanted.
 StatusOr<std::span<const TokenCandidate>> ShardedSampler::GatherRow(const SampledRow& row,
                                                                     const TensorView& logits) {
-  const std::span<const float> adjusted = Row(logits, row.row);
-  if (!row.adjusted || !row.WantsLogprobs()) return row_gather_.Gather({adjusted});
-  raw_row_.assign(adjusted.begin(), adjusted.end());
-  for (const RawLogit& raw : row.overwritten) {
-    raw_row_[static_cast<size_t>(raw.id - vocab_.begin)] = raw.logit;
+  const auto on_host = [&](const float* columns) -> std::span<const float> {
+    const TensorView view =
+        backend_.HostView(MakeTensor(const_cast<float*>(columns), DType::kF32, 1, vocab_.size()));
+    return {view.row<const float>(0), static_cast<size_t>(vocab_.size())};
+  };
+  if (row.WantsRaw()) {
+    const std::span<const float> raw = on_host(row.raw);
+    PHALANX_RETURN_IF_ERROR(backend_.Finish());
+    raw_row_.assign(raw.begin(), raw.end());
   }
-  return row_gather_.Gather({adjusted, raw_row_});
+  const std::span<const float> adjusted = on_host(logits.row<const float>(row.row));
+  PHALANX_RETURN_IF_ERROR(backend_.Finish());
+  if (row.WantsRaw()) return row_gather_.Gather({adjusted, raw_row_});
+  return row_gather_.Gather({adjusted});
 }
 
 // The id is -1 where no token can be chosen.

@@ -56,7 +56,7 @@ struct SampleResult {
 struct SamplerOptions {
   int32_t max_num_seqs = 0;
   int64_t vocab_size = 0;
-  int32_t top_p_candidates = 1024;  // per shard; equal on all ranks
+  int32_t top_p_candidates = kTopPCandidates;  // per shard; equal on all ranks
 };
 
 class Sampler {
@@ -74,10 +74,10 @@ class Sampler {
   // How many rows of masks Sample needs for the plan, whose slots are placed.
   virtual size_t NumMasks(const StepPlan& plan) const = 0;
 
-  // `logits`: [number of logit offsets in the plan, vocab_local] f32 in host memory, in plan order;
-  // modified. One result per work with logit offsets, in plan order. Appends each sampled token to
-  // its slot's state. `masks`: a row for each sequence that is sampled under Constraint::kMask, in
-  // plan order. Errors are the communicator's.
+  // `logits`: [number of logit offsets in the plan, vocab_local] f32 in the backend's memory, in
+  // plan order; modified. One result per work with logit offsets, in plan order. Appends each
+  // sampled token to its slot's state. `masks`: a row for each sequence that is sampled under
+  // Constraint::kMask, in plan order. Errors are the communicator's and the backend's.
   virtual StatusOr<std::vector<SampleResult>> Sample(const StepPlan& plan, const TensorView& logits,
                                                      const TokenMasks& masks) = 0;
 };

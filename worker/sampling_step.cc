@@ -40,6 +40,7 @@ void SamplingStep::Lay(const StepPlan& plan, std::span<SlotState> slots) {
         sampled.slot = &slot;
         sampled.method = MethodOf(slot.params());
         sampled.adjusted = slot.HasAdjustments();
+        sampled.raw = nullptr;
         if (sampled.WantsLogprobs())
           sampled.raw_task = AddTask({.row = row, .top_k = kMaxLogprobs});
         continue;
@@ -47,11 +48,12 @@ void SamplingStep::Lay(const StepPlan& plan, std::span<SlotState> slots) {
       const auto next =
           static_cast<size_t>(int64_t{work.start_position} + work.logit_offsets[i] + 1);
       if (next >= slot.prompt_ids().size()) continue;
+      const int32_t target = slot.prompt_ids()[next];
       prompt_.push_back({.result = result,
                          .row = row,
-                         .target = slot.prompt_ids()[next],
+                         .target = target,
                          .num_logprobs = slot.params().prompt_logprobs,
-                         .task = AddTask({.row = row, .top_k = kMaxLogprobs})});
+                         .task = AddTask({.row = row, .top_k = kMaxLogprobs, .target = target})});
     }
   }
   sampled_.resize(num_sampled);

@@ -27,10 +27,12 @@ struct SampledRow {
   size_t raw_task = 0;  // valid where logprobs are wanted
   size_t task = 0;
   bool adjusted = false;
-  std::vector<RawLogit> overwritten;  // where adjusted
+  const float* raw = nullptr;  // this rank's columns before they were adjusted, where wanted
 
   const SamplingParams& params() const { return slot->params(); }
   bool WantsLogprobs() const { return params().logprobs >= 0; }
+  // Its raw logits are asked for once it has been adjusted.
+  bool WantsRaw() const { return adjusted && WantsLogprobs(); }
   // Gumbel over the tokens within reach of the best one of all shards.
   bool NeedsMaximum() const { return method == SamplingMethod::kGumbel && params().min_p > 0.0F; }
 };

@@ -27,7 +27,8 @@ GroupGate GateFor(PrefixCaching caching) {
 Scheduler::Impl::Impl(const SchedulerConfig& scheduler_config)
     : config(scheduler_config),
       blocks(config.limits, config.prefix_caching),
-      waiting(GateFor(config.prefix_caching), config.limits.block_size) {
+      waiting(GateFor(config.prefix_caching), config.limits.block_size),
+      most_running(config.limits.max_num_seqs) {
   PHALANX_CHECK_GT(config.limits.max_num_seqs, 0);
   PHALANX_CHECK_GT(config.limits.max_num_tokens, 0);
   PHALANX_CHECK_GT(config.limits.max_model_len, 0);
@@ -209,6 +210,12 @@ Scheduler::~Scheduler() = default;
 Status Scheduler::Add(EngineRequest request) { return impl_->Add(std::move(request)); }
 bool Scheduler::Cancel(uint64_t request) { return impl_->Cancel(request); }
 bool Scheduler::HasWork() const { return !impl_->sequences.empty(); }
+
+void Scheduler::LimitRunning(int32_t most) {
+  PHALANX_CHECK_GT(most, 0);
+  impl_->most_running = std::min(most, impl_->config.limits.max_num_seqs);
+}
+
 StepPlan Scheduler::Schedule() { return impl_->Schedule(); }
 
 uint64_t Scheduler::RequestInSlot(int32_t slot) const {
@@ -229,6 +236,7 @@ SchedulerStats Scheduler::stats() const {
   SchedulerStats stats = impl_->counters;
   stats.num_running = static_cast<int32_t>(impl_->running.size());
   stats.num_waiting = static_cast<int32_t>(impl_->waiting.size());
+  stats.num_places = impl_->waits_for_blocks ? std::max(stats.num_running, 1) : impl_->most_running;
   stats.num_free_blocks = impl_->blocks.manager().num_available();
   return stats;
 }

@@ -4,9 +4,10 @@
 //
 // Each Schedule() call first continues running sequences (decode tokens first, then prefill
 // chunks), then admits waiting ones, under a budget of max_num_tokens rows. A waiting sequence is
-// admitted when all its known tokens find blocks besides what the running ones need soon. When
-// blocks run out all the same, the last running sequence in order is preempted: its blocks are
-// freed and it waits, in its place of the order, to be recomputed from prompt + emitted tokens.
+// admitted when all its known tokens find blocks besides what the running ones need soon, and no
+// more run than LimitRunning() says. When blocks run out all the same, the last running sequence in
+// order is preempted: its blocks are freed and it waits, in its place of the order, to be
+// recomputed from prompt + emitted tokens.
 //
 // Nobody starves. All sequences have one order that never changes: under kFcfs the virtual time at
 // which each is due (equal where nobody shares), then arrival; under kPriority a level of priority
@@ -80,6 +81,9 @@ struct TokenOutput {
 struct SchedulerStats {
   int32_t num_running = 0;
   int32_t num_waiting = 0;
+  // That run at most as things are: the limit, or where the next one that waits would have a place
+  // and finds no room in the pool, those that run.
+  int32_t num_places = 0;
   int64_t num_free_blocks = 0;  // free or evictable
   int64_t num_preemptions = 0;
   int64_t prefix_cache_queries = 0;  // tokens
@@ -102,6 +106,9 @@ class Scheduler {
   // committed. False: unknown or finished.
   bool Cancel(uint64_t request);
   bool HasWork() const;
+  // How many sequences may run at once, at least one; at first, and at most, as many as there are
+  // slots. Those that run beyond it go on, and nobody joins them.
+  void LimitRunning(int32_t most);
   // The next plan; no work and no inits, and then nothing to commit, when there are no requests. At
   // most one plan is in flight.
   //

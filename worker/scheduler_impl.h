@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <queue>
 #include <unordered_map>
@@ -39,7 +40,9 @@ struct Scheduler::Impl {
   StepPlan Schedule();
   void ScheduleDecode(Sequence& sequence);
   void SchedulePrefill(Sequence& sequence);
-  void AdmitWaiting();
+  bool HasPlace() const { return std::ssize(running) < most_running; }
+  // False: the next one has a place and waits for blocks.
+  bool AdmitWaiting();
   void Admit(Sequence& sequence, const PrefixMatch& match);
   // How many tokens after `num_computed` a prefill chunk may take, blocks aside.
   int32_t ChunkTokens(const Sequence& sequence, int32_t num_computed) const;
@@ -58,6 +61,7 @@ struct Scheduler::Impl {
   WaitingQueue waiting;
   std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences;
   std::vector<Sequence*> running;  // in order
+  int32_t most_running;            // those that start while fewer run
   std::vector<Sequence*> slots;    // [max_num_seqs], null where free
   std::priority_queue<int32_t, std::vector<int32_t>, std::greater<>> free_slots;
   std::vector<Sequence*> in_flight;                  // in plan order
@@ -66,6 +70,7 @@ struct Scheduler::Impl {
   StepRows left;                  // of the step being made
   StepRows prefill_left;          // how much of it prefill may take
   int64_t preempted_at_step = 0;  // the last step that preempted
+  bool waits_for_blocks = false;  // as of the last step: the next one, although it has a place
   int64_t step = 0;               // Schedule() calls
   uint64_t plan_step = 0;         // plans with work
   uint64_t num_arrivals = 0;

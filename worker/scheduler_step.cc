@@ -26,8 +26,7 @@ StepPlan Scheduler::Impl::Schedule() {
   for (Sequence* sequence : running) {
     (sequence->is_decode() ? decodes : prefills).push_back(sequence);
   }
-  const bool prefill_is_due =
-      !prefills.empty() || (!free_slots.empty() && waiting.Next() != nullptr);
+  const bool prefill_is_due = !prefills.empty() || (HasPlace() && waiting.Next() != nullptr);
   StepRows share;
   if (prefill_is_due) share = {PrefillShare(left.tokens, step), PrefillShare(left.logits, step)};
   const int32_t num_decodes = static_cast<int32_t>(decodes.size());
@@ -45,7 +44,7 @@ StepPlan Scheduler::Impl::Schedule() {
   prefill_left = {std::max(left.tokens - num_rest, share.tokens),
                   std::max(left.logits - num_rest, share.logits)};
   for (Sequence* sequence : prefills) SchedulePrefill(*sequence);
-  if (preempted_at_step != step) AdmitWaiting();
+  waits_for_blocks = preempted_at_step == step || !AdmitWaiting();
   std::for_each(first_end, decodes.end(), [this](Sequence* s) { ScheduleDecode(*s); });
   return MakePlan();
 }
@@ -64,8 +63,8 @@ void Scheduler::Impl::SchedulePrefill(Sequence& sequence) {
   if (granted > 0) ScheduleChunk(sequence, granted);
 }
 
-void Scheduler::Impl::AdmitWaiting() {
-  if (free_slots.empty()) return;
+bool Scheduler::Impl::AdmitWaiting() {
+  if (!HasPlace()) return true;
   // A sequence is admitted only where all its known tokens find room besides what the running ones
   // will need soon: what begins its prompt should not be thrown out before its first token.
   int64_t spare_blocks = blocks.manager().num_available();
@@ -73,20 +72,23 @@ void Scheduler::Impl::AdmitWaiting() {
     spare_blocks -=
         blocks.NumBlocksWanted(*sequence) - static_cast<int64_t>(sequence->block_table.size());
   }
-  // At least one new block is needed, for the last known token.
-  while (spare_blocks > 0 && !free_slots.empty()) {
+  while (HasPlace()) {
     Sequence* sequence = waiting.Next();
-    if (sequence == nullptr) return;
+    if (sequence == nullptr) return true;
+    // At least one new block is needed, for the last known token.
+    if (spare_blocks <= 0) return false;
     const PrefixMatch match = blocks.FindPrefix(*sequence);
     const int64_t needed = blocks.NumBlocksWanted(*sequence) - match.num_referenced;
     const int32_t num_cached = static_cast<int32_t>(match.blocks.size()) * config.limits.block_size;
     const int32_t num_tokens = ChunkTokens(*sequence, num_cached);
-    if (needed > spare_blocks || num_tokens == 0) return;
+    if (needed > spare_blocks) return false;
+    if (num_tokens == 0) return true;
     Admit(*sequence, match);
     PHALANX_CHECK_EQ(blocks.Grow(*sequence, num_tokens), num_tokens);
     ScheduleChunk(*sequence, num_tokens);
     spare_blocks -= needed;
   }
+  return true;
 }
 
 void Scheduler::Impl::Admit(Sequence& sequence, const PrefixMatch& match) {

@@ -1,48 +1,11 @@
 #include "worker/slot_state.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 #include "kernels/base/check.h"
 
 namespace phalanx {
 namespace {
-
-constexpr float kBanned = -std::numeric_limits<float>::infinity();
-
-// Far beyond any logit, and still finite in float32 over the lowest temperature (1e-5): extreme
-// parameters decide between tokens and never make infinities or NaN.
-constexpr float kLargestAdjusted = 1e30F;
-
-// What `adjusted` becomes; a logit that the model itself made infinite or NaN stays so.
-float Bounded(float logit, float adjusted) {
-  if (!std::isfinite(logit)) return logit;
-  return std::clamp(adjusted, -kLargestAdjusted, kLargestAdjusted);
-}
-
-float Repeated(float logit, float penalty) {
-  return Bounded(logit, logit < 0.0F ? logit * penalty : logit / penalty);
-}
-
-// Bans the columns of `vocab` whose bits in `mask` are clear. Most of a word's bits are usually
-// equal.
-void CloseMasked(std::span<const uint32_t> mask, Range vocab, std::span<float> row) {
-  constexpr int64_t kBits = 32;
-  PHALANX_CHECK_GE(static_cast<int64_t>(mask.size()) * kBits, vocab.end);
-  for (int64_t id = vocab.begin; id < vocab.end;) {
-    const uint32_t word = mask[static_cast<size_t>(id / kBits)];
-    const int64_t end = std::min((id / kBits + 1) * kBits, vocab.end);
-    if (word == 0) {
-      std::fill(row.begin() + (id - vocab.begin), row.begin() + (end - vocab.begin), kBanned);
-    } else if (word != ~uint32_t{0}) {
-      for (int64_t i = id; i < end; ++i) {
-        if ((word >> (i % kBits) & 1) == 0) row[static_cast<size_t>(i - vocab.begin)] = kBanned;
-      }
-    }
-    id = end;
-  }
-}
 
 void SortUnique(std::vector<int32_t>& ids) {
   std::sort(ids.begin(), ids.end());
@@ -54,29 +17,47 @@ void SortUnique(std::vector<int32_t>& ids) {
 void SlotState::Init(const SlotInit& init) {
   params_ = init.params;
   prompt_ids_.clear();
-  prompt_set_.clear();
   output_ids_.clear();
-  output_counts_.clear();
+  tokens_.clear();
+  by_id_.clear();
+  changed_.clear();
   if (params_.prompt_logprobs >= 0) prompt_ids_ = init.prompt_ids;
+  for (const auto& [id, bias] : params_.logit_bias) {
+    TokenAdjustment& token = Change(id);
+    token.bias = bias;
+    token.has_bias = TokenAdjustment::Bias::kAdded;
+  }
   if (params_.repetition_penalty != 1.0F) {
-    prompt_set_ = init.prompt_ids;
-    SortUnique(prompt_set_);
+    std::vector<int32_t> ids = init.prompt_ids;
+    SortUnique(ids);
+    for (const int32_t id : ids) Change(id).seen = TokenAdjustment::Seen::kYes;
   }
   for (const int32_t id : init.emitted_ids) Append(id);
   last_sample_ = init.emitted_ids.empty() ? -1 : init.emitted_ids.back();
+}
+
+TokenAdjustment& SlotState::Change(int32_t token_id) {
+  const auto id_of = [&](int32_t index) { return tokens_[static_cast<size_t>(index)].id; };
+  const auto at = std::ranges::lower_bound(by_id_, token_id, {}, id_of);
+  int32_t index;
+  if (at != by_id_.end() && id_of(*at) == token_id) {
+    index = *at;
+  } else {
+    index = static_cast<int32_t>(tokens_.size());
+    by_id_.insert(at, index);
+    tokens_.push_back({.id = token_id});
+  }
+  changed_.push_back(index);
+  return tokens_[static_cast<size_t>(index)];
 }
 
 void SlotState::Append(int32_t token_id) {
   last_sample_ = token_id;
   output_ids_.push_back(token_id);
   if (!PenalizesOutput()) return;
-  const auto at =
-      std::lower_bound(output_counts_.begin(), output_counts_.end(), std::pair(token_id, 0));
-  if (at != output_counts_.end() && at->first == token_id) {
-    ++at->second;
-  } else {
-    output_counts_.insert(at, {token_id, 1});
-  }
+  TokenAdjustment& token = Change(token_id);
+  ++token.count;
+  token.seen = TokenAdjustment::Seen::kYes;
 }
 
 bool SlotState::PenalizesOutput() const {
@@ -103,61 +84,37 @@ void SlotState::CollectBans() {
     bans_.insert(bans_.end(), params_.eos_token_ids.begin(), params_.eos_token_ids.end());
     bans_.insert(bans_.end(), params_.stop_token_ids.begin(), params_.stop_token_ids.end());
   }
+  SortUnique(bans_);
 }
 
-void SlotState::Adjust(Range vocab, std::span<const uint32_t> mask, std::span<float> row,
-                       std::vector<RawLogit>& overwritten) {
-  PHALANX_CHECK_EQ(static_cast<int64_t>(row.size()), vocab.size());
-  overwritten.clear();
-  const auto local = [&](int32_t id) { return id >= vocab.begin && id < vocab.end; };
-  const auto at = [&](int32_t id) -> float& { return row[static_cast<size_t>(id - vocab.begin)]; };
-  const auto remember = [&](int32_t id) {
-    if (local(id)) overwritten.push_back({id, at(id)});
-  };
-  for (const auto& [id, bias] : params_.logit_bias) remember(id);
-  for (const int32_t id : prompt_set_) remember(id);
-  for (const auto& [id, count] : output_counts_) remember(id);
-  for (const int32_t id : params_.allowed_token_ids) remember(id);
-  // Every duplicate was read before anything is written, so whichever stays is the raw logit.
-  const auto by_id = [](const RawLogit& a, const RawLogit& b) { return a.id < b.id; };
-  std::sort(overwritten.begin(), overwritten.end(), by_id);
-  overwritten.erase(std::unique(overwritten.begin(), overwritten.end(),
-                                [](const RawLogit& a, const RawLogit& b) { return a.id == b.id; }),
-                    overwritten.end());
+// What is both allowed and in the mask.
+std::span<const uint32_t> SlotState::CombineMasks(int64_t vocab_size,
+                                                  std::span<const uint32_t> mask) {
+  const bool is_masked = params_.constraint == Constraint::kMask;
+  if (params_.allowed_token_ids.empty()) return is_masked ? mask : std::span<const uint32_t>();
+  mask_.assign(static_cast<size_t>((vocab_size + 31) / 32), 0);
+  for (const int32_t id : params_.allowed_token_ids) {
+    mask_[static_cast<size_t>(id / 32)] |= uint32_t{1} << (id % 32);
+  }
+  if (is_masked) {
+    PHALANX_CHECK_GE(mask.size(), mask_.size());
+    for (size_t i = 0; i < mask_.size(); ++i) mask_[i] &= mask[i];
+  }
+  return mask_;
+}
 
-  for (const auto& [id, bias] : params_.logit_bias) {
-    if (local(id)) at(id) = Bounded(at(id), at(id) + bias);
-  }
-  if (params_.repetition_penalty != 1.0F) {
-    for (const int32_t id : prompt_set_) {
-      if (local(id)) at(id) = Repeated(at(id), params_.repetition_penalty);
-    }
-    for (const auto& [id, count] : output_counts_) {
-      if (!local(id) || std::binary_search(prompt_set_.begin(), prompt_set_.end(), id)) continue;
-      at(id) = Repeated(at(id), params_.repetition_penalty);
-    }
-  }
-  for (const auto& [id, count] : output_counts_) {
-    if (!local(id)) continue;
-    const float frequency = params_.frequency_penalty * static_cast<float>(count);
-    at(id) = Bounded(at(id), at(id) - frequency);
-    at(id) = Bounded(at(id), at(id) - params_.presence_penalty);
-  }
-  if (!params_.allowed_token_ids.empty()) {
-    // Columns between one allowed id and the next are closed; the list ascends.
-    int64_t next = vocab.begin;
-    for (const int32_t id : params_.allowed_token_ids) {
-      if (!local(id)) continue;
-      for (int64_t banned = next; banned < id; ++banned) at(static_cast<int32_t>(banned)) = kBanned;
-      next = static_cast<int64_t>(id) + 1;
-    }
-    for (; next < vocab.end; ++next) at(static_cast<int32_t>(next)) = kBanned;
-  }
-  if (params_.constraint == Constraint::kMask) CloseMasked(mask, vocab, row);
+RowAdjustment SlotState::Adjustment(int64_t vocab_size, std::span<const uint32_t> mask) {
+  sent_.swap(changed_);
+  changed_.clear();
+  SortUnique(sent_);
   CollectBans();
-  for (const int32_t id : bans_) {
-    if (local(id)) at(id) = kBanned;
-  }
+  return {.tokens = tokens_,
+          .changed = sent_,
+          .repetition_penalty = params_.repetition_penalty,
+          .frequency_penalty = params_.frequency_penalty,
+          .presence_penalty = params_.presence_penalty,
+          .mask = CombineMasks(vocab_size, mask),
+          .bans = bans_};
 }
 
 }  // namespace phalanx

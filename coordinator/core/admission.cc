@@ -13,8 +13,19 @@ void Admission::Pace::Add(double events, double elapsed_s) {
   seconds = weight * seconds + elapsed_s;
 }
 
+namespace {
+
+std::chrono::milliseconds RetryDelay(double seconds) {
+  constexpr double kMin = 0.1;
+  constexpr double kMax = 600;
+  return std::chrono::milliseconds(std::llround(1e3 * std::clamp(seconds, kMin, kMax)));
+}
+
+}  // namespace
+
 void Admission::Reset(int32_t max_num_seqs, int32_t max_num_batched_tokens) {
   max_num_seqs_ = max_num_seqs;
+  num_places_ = max_num_seqs;
   step_tokens_ = max_num_batched_tokens;
   num_sequences_ = 0;
   waiting_tokens_ = 0;
@@ -41,13 +52,7 @@ std::optional<double> Admission::end_interval_s(Clock::time_point now) const {
   return std::max(interval_s(ended_), interval_s(with_open));
 }
 
-std::chrono::milliseconds Admission::retry_delay() const {
-  constexpr double kMin = 0.1;
-  constexpr double kMax = 600;
-  return std::chrono::milliseconds(std::llround(1e3 * std::clamp(retry_s_, kMin, kMax)));
-}
-
-Status Admission::Check(const Newcomer& newcomer, Clock::time_point now) {
+Status Admission::Check(const Newcomer& newcomer, Clock::time_point now) const {
   const int32_t num_sequences = newcomer.load.num_sequences;
   const int64_t limit = int64_t{max_num_seqs_} + max_waiting_;
   if (num_sequences > limit) {
@@ -60,20 +65,27 @@ Status Admission::Check(const Newcomer& newcomer, Clock::time_point now) {
   if (excess > 0) {
     constexpr double kUnknown_s = 1;
     const double open_s = Seconds(now - end_mark_);
-    retry_s_ =
-        static_cast<double>(excess) * end_interval_s(now).value_or(std::max(kUnknown_s, open_s));
+    const double end_s = end_interval_s(now).value_or(std::max(kUnknown_s, open_s));
     return ResourceExhaustedError(
-        "the queue is full: {} sequences are running or waiting and {} more were asked for, "
-        "allowed: {} that the workers run and {} that wait",
-        num_sequences_, num_sequences, max_num_seqs_, max_waiting_);
+               "the queue is full: {} sequences are running or waiting and {} more were asked for, "
+               "allowed: {} that the workers run and {} that wait",
+               num_sequences_, num_sequences, max_num_seqs_, max_waiting_)
+        .WithRetryAfter(RetryDelay(static_cast<double>(excess) * end_s));
   }
   return CheckWait(newcomer, now);
 }
 
-void Admission::RefusedByShare(int32_t num_missing, int32_t num_held, Clock::time_point now) {
+std::chrono::milliseconds Admission::ShareDelay(int32_t num_missing, int32_t num_held,
+                                                Clock::time_point now) const {
   // Of the ends to come these get as many as they have of what is there.
   const double ends = static_cast<double>(num_missing) * num_sequences_ / std::max(num_held, 1);
-  retry_s_ = ends * end_interval_s(now).value_or(1.0);
+  return RetryDelay(ends * end_interval_s(now).value_or(1.0));
+}
+
+void Admission::OnPlaces(int32_t num_places, Clock::time_point now) {
+  const bool were_taken = all_run_places_taken();
+  num_places_ = std::clamp(num_places, 1, std::max(max_num_seqs_, 1));
+  if (!were_taken && all_run_places_taken()) end_mark_ = now;
 }
 
 double Admission::PlaceWait(const Newcomer& newcomer, Clock::time_point now) const {
@@ -81,13 +93,13 @@ double Admission::PlaceWait(const Newcomer& newcomer, Clock::time_point now) con
   if (!all_run_places_taken() || !interval_s) return 0;
   // Those that run do not make way, whoever is to be next.
   const int32_t ends =
-      std::max(num_sequences_ - newcomer.behind.num_sequences + 1 - max_num_seqs_, 1);
+      std::max(num_sequences_ - newcomer.behind.num_sequences + 1 - num_places_, 1);
   return std::max(ends * *interval_s, NextEnds(ends, now)) + prefill_s_;
 }
 
 // How long until so many of those that run have ended, if they take as long as others did.
 double Admission::NextEnds(int32_t ends, Clock::time_point now) const {
-  if (ends > max_num_seqs_) return 0;
+  if (ends > num_places_) return 0;
   // What has a place and no token yet has all its time before it.
   if (static_cast<size_t>(ends) > begun_.size()) return run_s_;
   return run_s_ - Seconds(now - *std::next(begun_.begin(), ends - 1));
@@ -100,7 +112,7 @@ double Admission::PrefillWait(const Newcomer& newcomer) const {
   return static_cast<double>(ahead + newcomer.load.prompt_tokens) / *rate;
 }
 
-Status Admission::CheckWait(const Newcomer& newcomer, Clock::time_point now) {
+Status Admission::CheckWait(const Newcomer& newcomer, Clock::time_point now) const {
   const double wait_s = std::max(PlaceWait(newcomer, now), PrefillWait(newcomer));
   if (wait_s <= 0) return OkStatus();
   const auto what_is_there = [&] {
@@ -108,20 +120,20 @@ Status Admission::CheckWait(const Newcomer& newcomer, Clock::time_point now) {
                        num_sequences_, waiting_tokens_);
   };
   if (wait_s > max_wait_.count()) {
-    retry_s_ = wait_s - max_wait_.count();
     return ResourceExhaustedError(
-        "the queue is full: {}, so the first token would take about {:.1f} s, allowed: at most "
-        "{:g} s",
-        what_is_there(), wait_s, max_wait_.count());
+               "the queue is full: {}, so the first token would take about {:.1f} s, allowed: at "
+               "most {:g} s",
+               what_is_there(), wait_s, max_wait_.count())
+        .WithRetryAfter(RetryDelay(wait_s - max_wait_.count()));
   }
   if (newcomer.deadline == Clock::time_point::max()) return OkStatus();
   const double left_s = Seconds(newcomer.deadline - now);
   if (wait_s > left_s) {
-    retry_s_ = wait_s - std::max(left_s, 0.0);
     return ResourceExhaustedError(
-        "the queue is too long for the deadline: {}, so the first token would take about {:.1f} s, "
-        "and the deadline is in {:.1f} s",
-        what_is_there(), wait_s, left_s);
+               "the queue is too long for the deadline: {}, so the first token would take about "
+               "{:.1f} s, and the deadline is in {:.1f} s",
+               what_is_there(), wait_s, left_s)
+        .WithRetryAfter(RetryDelay(wait_s - std::max(left_s, 0.0)));
   }
   return OkStatus();
 }
@@ -137,7 +149,7 @@ void Admission::TakeUp(int64_t prompt_tokens, double prefill_s, Clock::time_poin
   constexpr double kWeight = 0.1;
   prefill_s_ += kWeight * (prefill_s - prefill_s_);
   // Where prompts wait for places, how fast they are taken up says nothing of prefill.
-  if (waiting_tokens_ > step_tokens_ && num_sequences_ <= max_num_seqs_) {
+  if (waiting_tokens_ > step_tokens_ && num_sequences_ <= num_places_) {
     taken_.Add(static_cast<double>(prompt_tokens), Seconds(now - taken_mark_));
   }
   taken_mark_ = now;

@@ -1,8 +1,10 @@
 // Who may wait: counts what a worker group was given, learns how fast it gets on, and refuses what
 // it could serve only much later.
 //
-// A sequence has a place from its admission to its end. The group runs max_num_seqs of them at once
-// and max_waiting more may wait. What a newcomer waits for is one of two things.
+// A sequence has a place from its admission to its end. The group runs max_num_seqs of them at
+// once, or as many as it says while its KV cache holds no more or more would make each too slow;
+// max_num_seqs and max_waiting together bound what is there. What a newcomer waits for
+// is one of two things.
 //
 // A place among those that run: while all of these are taken, one becomes free with each end, so
 // (sequences ahead that do not run) x (time between ends) is the wait, on average. Answers that
@@ -53,13 +55,16 @@ class Admission {
 
   // INVALID_ARGUMENT naming "sampling.n" where there never will be places for so many sequences.
   // RESOURCE_EXHAUSTED where the request finds no place, or would wait for its first token longer
-  // than max_first_token_wait or beyond its deadline. A long prompt alone is no reason.
-  Status Check(const Newcomer& newcomer, Clock::time_point now);
-  // Of a request that was refused although the group has places for it: those who share some limit
+  // than max_first_token_wait or beyond its deadline; with the time after which it may not. A long
+  // prompt alone is no reason.
+  Status Check(const Newcomer& newcomer, Clock::time_point now) const;
+  // Of a request that is refused although the group has places for it: those who share some limit
   // have `num_held` sequences under way, and `num_missing` of them have to end first.
-  void RefusedByShare(int32_t num_missing, int32_t num_held, Clock::time_point now);
-  // When what was refused last may be worth repeating.
-  std::chrono::milliseconds retry_delay() const;
+  std::chrono::milliseconds ShareDelay(int32_t num_missing, int32_t num_held,
+                                       Clock::time_point now) const;
+
+  // So many sequences run at most as things are; taken as 1 to max_num_seqs.
+  void OnPlaces(int32_t num_places, Clock::time_point now);
 
   void Enter(const Load& load, Clock::time_point now);
   // The request's first token is there, so long after it had a place.
@@ -85,19 +90,19 @@ class Admission {
     void Add(double events, double elapsed_s);
   };
 
-  bool all_run_places_taken() const { return num_sequences_ >= max_num_seqs_; }
+  bool all_run_places_taken() const { return num_sequences_ >= num_places_; }
   double PlaceWait(const Newcomer& newcomer, Clock::time_point now) const;
   double NextEnds(int32_t ends, Clock::time_point now) const;
   double PrefillWait(const Newcomer& newcomer) const;
-  Status CheckWait(const Newcomer& newcomer, Clock::time_point now);
+  Status CheckWait(const Newcomer& newcomer, Clock::time_point now) const;
 
   int32_t max_waiting_;
   std::chrono::duration<double> max_wait_;
   int32_t max_num_seqs_ = 0;
+  int32_t num_places_ = 0;  // of those, what runs at most now
   int32_t step_tokens_ = 0;
   int32_t num_sequences_ = 0;
   int64_t waiting_tokens_ = 0;
-  double retry_s_ = 1.0;
 
   Pace taken_;  // prompt tokens
   Clock::time_point taken_mark_;

@@ -74,7 +74,11 @@ Status ReadOption(std::string_view option, ApiKey* key) {
     key->max_streams = *streams;
     return OkStatus();
   }
-  return InvalidArgumentError("an unknown option, allowed: expires=YYYY-MM-DD, streams=N");
+  if (option == "metrics") {
+    key->may_read_metrics = true;
+    return OkStatus();
+  }
+  return InvalidArgumentError("an unknown option, allowed: expires=YYYY-MM-DD, streams=N, metrics");
 }
 
 // What is wrong is named and not shown: it may be a key.
@@ -158,29 +162,47 @@ std::shared_ptr<const std::vector<ApiKeyPtr>> ApiKeys::keys() const {
   return keys_;
 }
 
-StatusOr<ApiKeyPtr> ApiKeys::Authenticate(std::string_view authorization) const {
+KeyCheck ApiKeys::Check(std::string_view authorization) const {
   const auto keys = this->keys();
-  if (keys->empty()) return ApiKeyPtr();
+  if (keys->empty()) return {};
+  if (authorization.empty()) return {.verdict = KeyVerdict::kAbsent};
   constexpr std::string_view kBearer = "Bearer ";
   const bool has_scheme =
       authorization.size() > kBearer.size() &&
       std::ranges::equal(authorization.substr(0, kBearer.size()), kBearer,
                          [](char a, char b) { return (a | 0x20) == (b | 0x20); });
-  if (!has_scheme) {
-    return UnauthenticatedError("Authorization: is {}, allowed: Bearer KEY",
-                                authorization.empty() ? "absent" : "of another form");
-  }
+  if (!has_scheme) return {.verdict = KeyVerdict::kOfAnotherForm};
   const KeyDigest digest = Sha256(authorization.substr(kBearer.size()));
   ApiKeyPtr found;
   for (const ApiKeyPtr& key : *keys) {
     if (CRYPTO_memcmp(key->digest.data(), digest.data(), digest.size()) == 0) found = key;
   }
-  if (found == nullptr) return UnauthenticatedError("Authorization: the key is not known here");
+  if (found == nullptr) return {.verdict = KeyVerdict::kUnknown};
   const auto today = std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
-  if (found->expires && today >= *found->expires) {
-    return UnauthenticatedError("Authorization: the key has expired");
+  const bool has_expired = found->expires && today >= *found->expires;
+  return {.verdict = has_expired ? KeyVerdict::kExpired : KeyVerdict::kGood, .key = found};
+}
+
+StatusOr<ApiKeyPtr> ApiKeys::Authenticate(std::string_view authorization) const {
+  const KeyCheck check = Check(authorization);
+  if (const Status status = StatusOf(check.verdict); !status.ok()) return status;
+  return check.key;
+}
+
+Status StatusOf(KeyVerdict verdict) {
+  switch (verdict) {
+    case KeyVerdict::kGood:
+      return OkStatus();
+    case KeyVerdict::kAbsent:
+      return UnauthenticatedError("Authorization: is absent, allowed: Bearer KEY");
+    case KeyVerdict::kOfAnotherForm:
+      return UnauthenticatedError("Authorization: is of another form, allowed: Bearer KEY");
+    case KeyVerdict::kUnknown:
+      return UnauthenticatedError("Authorization: the key is not known here");
+    case KeyVerdict::kExpired:
+      return UnauthenticatedError("Authorization: the key has expired");
   }
-  return found;
+  return InternalError("a verdict of {}", static_cast<int>(verdict));
 }
 
 std::string SaltOf(const ApiKeyPtr& key, const KeyDigest& secret, std::string_view clients_salt) {

@@ -46,6 +46,13 @@ StatusOr<bool> IsLoopback(const std::string& host) {
   return true;
 }
 
+bool IsAllOfIpv4(const std::string& host) {
+  const StatusOr<AddressList> addresses = Resolve(host, 0);
+  if (!addresses.ok() || addresses->get()->ai_family != AF_INET) return false;
+  const auto* v4 = reinterpret_cast<const sockaddr_in*>(addresses->get()->ai_addr);
+  return v4->sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
 std::string WhyNotBound(const std::string& host, int port) {
   const StatusOr<AddressList> addresses = Resolve(host, port);
   if (!addresses.ok()) return addresses.status().message();

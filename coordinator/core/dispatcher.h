@@ -67,8 +67,6 @@ class Dispatcher {
   void Cancel(Stream& stream);
   // The stream's end has been written, or nobody reads it any more.
   void Release(Stream& stream);
-  // When a request refused for a full queue may be worth repeating.
-  std::chrono::milliseconds RetryDelay() const;
 
   struct Snapshot {
     ServingState state = ServingState::kLoading;
@@ -103,6 +101,8 @@ class Dispatcher {
     std::shared_ptr<Stream> stream;
     int64_t waiting_tokens;  // the prompt's before its first token, counted with choice 0 alone
     int64_t fair_start;      // of FairShare
+    int64_t output_paid;     // tokens that FairShare expects and that have not come
+    int64_t num_output = 0;
     std::optional<Clock::time_point> begun;  // when its first token was there
   };
   using Requests = std::unordered_map<uint64_t, InFlight>;

@@ -44,6 +44,17 @@ void SetReasoning(const std::vector<int32_t>& prompt_ids,
   }
 }
 
+RefusalKind KindOf(KeyVerdict verdict) {
+  switch (verdict) {
+    case KeyVerdict::kUnknown:
+      return RefusalKind::kUnknownKey;
+    case KeyVerdict::kExpired:
+      return RefusalKind::kExpiredKey;
+    default:
+      return RefusalKind::kNoKey;
+  }
+}
+
 void AddTotals(const RequestTotals::Counts& counts, v1::ServerInfo* info) {
   info->set_num_prompt_tokens(counts.prompt_tokens);
   info->set_num_generated_tokens(counts.generated_tokens);
@@ -72,11 +83,38 @@ Frontend::Frontend(const ServedModel& model, FrontendOptions options)
       id_prefix_(DrawIdPrefix()),
       observer_(std::make_shared<RequestTotals>(std::move(options.observer))),
       keys_(std::move(options.keys)),
+      refusals_(std::move(options.refusals)),
       salt_secret_(DrawSecret()),
       dispatcher_({.limits = options.limits,
                    .vocab_size = model.vocab_size(),
                    .on_state = std::move(options.on_state),
                    .observer = observer_}) {}
+
+StatusOr<ApiKeyPtr> Frontend::Authenticate(std::string_view authorization,
+                                           const Origin& origin) const {
+  KeyCheck check = keys_->Check(authorization);
+  const Status status = StatusOf(check.verdict);
+  if (status.ok()) return std::move(check.key);
+  observer_->OnRefused(status.code());
+  refusals_->Add({.protocol = origin.protocol,
+                  .kind = KindOf(check.verdict),
+                  .peer = origin.peer,
+                  .detail = check.key == nullptr ? std::string_view() : check.key->id});
+  return status;
+}
+
+Status Frontend::CheckMetrics(const ApiKeyPtr& key, const Origin& origin) const {
+  if (key == nullptr || key->may_read_metrics) return OkStatus();
+  Status status(StatusCode::kPermissionDenied,
+                "metrics: this key may not read them, allowed: keys whose line of the key file "
+                "says metrics");
+  observer_->OnRefused(status.code());
+  refusals_->Add({.protocol = origin.protocol,
+                  .kind = RefusalKind::kNoMetrics,
+                  .peer = origin.peer,
+                  .detail = key->id});
+  return status;
+}
 
 template <typename Request>
 StatusOr<std::shared_ptr<Stream>> Frontend::StartObserved(const Request& request,

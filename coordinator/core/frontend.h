@@ -15,6 +15,7 @@
 #include "coordinator/core/api_keys.h"
 #include "coordinator/core/dispatcher.h"
 #include "coordinator/core/limits.h"
+#include "coordinator/core/refusal_log.h"
 #include "coordinator/core/request_totals.h"
 #include "coordinator/core/sampling.h"
 #include "coordinator/core/served_model.h"
@@ -29,6 +30,13 @@ struct FrontendOptions {
   std::function<void(ServingState)> on_state = [](ServingState) {};
   std::shared_ptr<RequestObserver> observer = std::make_shared<RequestObserver>();
   std::shared_ptr<const ApiKeys> keys = std::make_shared<ApiKeys>();
+  std::shared_ptr<RefusalLog> refusals = std::make_shared<RefusalLog>();
+};
+
+// Where a request comes from.
+struct Origin {
+  FrontProtocol protocol = FrontProtocol::kHttp;
+  std::string_view peer;  // for the log
 };
 
 // Who asks.
@@ -47,21 +55,18 @@ class Frontend {
   Frontend(const Frontend&) = delete;
   Frontend& operator=(const Frontend&) = delete;
 
-  // For a skin, before anything else of a request: see ApiKeys.
-  StatusOr<ApiKeyPtr> Authenticate(std::string_view authorization) const {
-    StatusOr<ApiKeyPtr> key = keys_->Authenticate(authorization);
-    if (!key.ok()) observer_->OnRefused(key.status().code());
-    return key;
-  }
+  // For a skin, before anything else of a request: see ApiKeys. Refusals are counted and logged.
+  StatusOr<ApiKeyPtr> Authenticate(std::string_view authorization, const Origin& origin) const;
+  // PERMISSION_DENIED: what `key` asks for counts everybody's requests, and it may not read that.
+  Status CheckMetrics(const ApiKeyPtr& key, const Origin& origin) const;
 
-  // INVALID_ARGUMENT, NOT_FOUND (model), RESOURCE_EXHAUSTED (queue full, see RetryDelay),
-  // UNAVAILABLE (loading, draining, group lost), DEADLINE_EXCEEDED.
+  // INVALID_ARGUMENT, NOT_FOUND (model), RESOURCE_EXHAUSTED (queue full, with a time to retry
+  // after), UNAVAILABLE (loading, draining, group lost), DEADLINE_EXCEEDED.
   StatusOr<std::shared_ptr<Stream>> Generate(const v1::GenerateRequest& request, Caller caller);
   StatusOr<std::shared_ptr<Stream>> Chat(const v1::ChatRequest& request, Caller caller);
   // As Dispatcher's.
   void Cancel(Stream& stream) { dispatcher_.Cancel(stream); }
   void Release(Stream& stream) { dispatcher_.Release(stream); }
-  std::chrono::milliseconds RetryDelay() const { return dispatcher_.RetryDelay(); }
 
   StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request) const;
   StatusOr<v1::DetokenizeResponse> Detokenize(const v1::DetokenizeRequest& request) const;
@@ -104,6 +109,7 @@ class Frontend {
   const std::string id_prefix_;
   const std::shared_ptr<RequestTotals> observer_;
   const std::shared_ptr<const ApiKeys> keys_;
+  const std::shared_ptr<RefusalLog> refusals_;
   const KeyDigest salt_secret_;
   Dispatcher dispatcher_;
 };

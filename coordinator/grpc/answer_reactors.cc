@@ -76,10 +76,6 @@ class Answer : public Base, public Sink, public std::enable_shared_from_this<Ans
     if (stream_ != nullptr && !busy_) Deliver(lock);
   }
 
-  grpc::Status FinalStatus(const Status& status) const {
-    return ToGrpc(status, frontend_.RetryDelay());
-  }
-
   Frontend& frontend_;
   std::mutex mu_;
   std::shared_ptr<Stream> stream_;  // set once, by Begin
@@ -88,7 +84,7 @@ class Answer : public Base, public Sink, public std::enable_shared_from_this<Ans
  private:
   void Begin(StatusOr<std::shared_ptr<Stream>> started) {
     if (!started.ok()) {
-      this->Finish(FinalStatus(started.status()));
+      this->Finish(ToGrpc(started.status()));
       return;
     }
     bool cancelled = false;
@@ -136,7 +132,7 @@ class StreamAnswer final : public Answer<grpc::ServerWriteReactor<grpc::ByteBuff
       case Stream::NextResult::kEnd:
         busy_ = true;
         lock.unlock();
-        Finish(FinalStatus(status));
+        Finish(ToGrpc(status));
         return;
     }
   }
@@ -167,7 +163,7 @@ class WholeAnswer final : public Answer<grpc::ServerUnaryReactor> {
       Serialize(response_, buffer_);
     }
     lock.unlock();
-    Finish(FinalStatus(status));
+    Finish(ToGrpc(status));
   }
 
  private:

@@ -54,28 +54,29 @@ class InferenceService final : public Raw {
   ServerUnaryReactor* Tokenize(CallbackServerContext* call, const ByteBuffer* request,
                                ByteBuffer* response) override {
     return Reply<v1::TokenizeRequest>(
-        call, request, response, [this](const auto& parsed) { return frontend_.Tokenize(parsed); });
+        call, Authenticate(*call).status(), request, response,
+        [this](const auto& parsed) { return frontend_.Tokenize(parsed); });
   }
 
   ServerUnaryReactor* Detokenize(CallbackServerContext* call, const ByteBuffer* request,
                                  ByteBuffer* response) override {
-    return Reply<v1::DetokenizeRequest>(call, request, response, [this](const auto& parsed) {
-      return frontend_.Detokenize(parsed);
-    });
+    return Reply<v1::DetokenizeRequest>(
+        call, Authenticate(*call).status(), request, response,
+        [this](const auto& parsed) { return frontend_.Detokenize(parsed); });
   }
 
   ServerUnaryReactor* GetModelInfo(CallbackServerContext* call, const ByteBuffer* request,
                                    ByteBuffer* response) override {
-    return Reply<v1::GetModelInfoRequest>(call, request, response, [this](const auto& parsed) {
-      return frontend_.GetModelInfo(parsed);
-    });
+    return Reply<v1::GetModelInfoRequest>(
+        call, Authenticate(*call).status(), request, response,
+        [this](const auto& parsed) { return frontend_.GetModelInfo(parsed); });
   }
 
   ServerUnaryReactor* GetServerInfo(CallbackServerContext* call, const ByteBuffer* request,
                                     ByteBuffer* response) override {
-    return Reply<v1::GetServerInfoRequest>(call, request, response, [this](const auto&) {
-      return StatusOr<v1::ServerInfo>(frontend_.GetServerInfo());
-    });
+    return Reply<v1::GetServerInfoRequest>(
+        call, CheckMetrics(*call), request, response,
+        [this](const auto&) { return StatusOr<v1::ServerInfo>(frontend_.GetServerInfo()); });
   }
 
  private:
@@ -88,8 +89,16 @@ class InferenceService final : public Raw {
   StatusOr<ApiKeyPtr> Authenticate(const CallbackServerContext& call) const {
     const auto& metadata = call.client_metadata();
     const auto found = metadata.find("authorization");
-    if (found == metadata.end()) return frontend_.Authenticate("");
-    return frontend_.Authenticate({found->second.data(), found->second.size()});
+    const std::string peer = call.peer();
+    const Origin origin{.protocol = FrontProtocol::kGrpc, .peer = peer};
+    if (found == metadata.end()) return frontend_.Authenticate("", origin);
+    return frontend_.Authenticate({found->second.data(), found->second.size()}, origin);
+  }
+
+  Status CheckMetrics(const CallbackServerContext& call) const {
+    PHALANX_ASSIGN_OR_RETURN(const ApiKeyPtr key, Authenticate(call));
+    const std::string peer = call.peer();
+    return frontend_.CheckMetrics(key, {.protocol = FrontProtocol::kGrpc, .peer = peer});
   }
 
   // Copies of a ByteBuffer share its bytes.
@@ -112,11 +121,11 @@ class InferenceService final : public Raw {
   }
 
   template <typename Request, typename Function>
-  ServerUnaryReactor* Reply(CallbackServerContext* call, const ByteBuffer* request,
-                            ByteBuffer* response, Function function) {
+  ServerUnaryReactor* Reply(CallbackServerContext* call, const Status& admitted,
+                            const ByteBuffer* request, ByteBuffer* response, Function function) {
     ServerUnaryReactor* reactor = call->DefaultReactor();
-    if (const Status stranger = Authenticate(*call).status(); !stranger.ok()) {
-      reactor->Finish(ToGrpc(stranger));
+    if (!admitted.ok()) {
+      reactor->Finish(ToGrpc(admitted));
       return reactor;
     }
     const auto answer = [=] {
@@ -133,8 +142,8 @@ class InferenceService final : public Raw {
       answer();
     } else if (queue_.Post(answer) == PostResult::kFull) {
       reactor->Finish(
-          ToGrpc(ResourceExhaustedError("too many large requests at once, try again later"),
-                 frontend_.RetryDelay()));
+          ToGrpc(ResourceExhaustedError("too many large requests at once, try again later")
+                     .WithRetryAfter(std::chrono::seconds(1))));
     }
     return reactor;
   }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <utility>
 
 #include "coordinator/core/bind_address.h"
 #include "coordinator/core/printable.h"
@@ -90,9 +91,23 @@ StatusOr<std::unique_ptr<PublicServer>> PublicServer::Start(const PublicServerOp
   builder.SetResourceQuota(
       grpc::ResourceQuota(kQuotaName).Resize(static_cast<size_t>(options.max_memory_bytes)));
   int port = 0;
-  builder.AddListeningPort(
-      is_unix ? "unix:" + options.unix_path : fmt::format("{}:{}", host, options.port),
-      is_unix ? grpc::InsecureServerCredentials() : CredentialsOf(options), &port);
+  Ipv4Listener::Server connections;
+  if (!is_unix && IsAllOfIpv4(options.host)) {
+    auto listener = Ipv4Listener::Listen(options.port);
+    if (!listener.ok()) {
+      grpc::EnableDefaultHealthCheckService(false);
+      return listener.status().WithContext("--grpc-port");
+    }
+    result->listener_ = *std::move(listener);
+    port = result->listener_->port();
+    using From = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+    connections =
+        builder.experimental().AddExternalConnectionAcceptor(From::FROM_FD, CredentialsOf(options));
+  } else {
+    builder.AddListeningPort(
+        is_unix ? "unix:" + options.unix_path : fmt::format("{}:{}", host, options.port),
+        is_unix ? grpc::InsecureServerCredentials() : CredentialsOf(options), &port);
+  }
   builder.RegisterService(result->service_.get());
   result->server_ = builder.BuildAndStart();
   grpc::EnableDefaultHealthCheckService(false);
@@ -104,6 +119,7 @@ StatusOr<std::unique_ptr<PublicServer>> PublicServer::Start(const PublicServerOp
     return FailedPreconditionError("--grpc-port: cannot listen on {}:{}: {}", host, options.port,
                                    WhyNotBound(options.host, options.port));
   }
+  if (connections != nullptr) result->listener_->Start(std::move(connections));
   result->SetServing(ServingState::kLoading);
   result->address_ = is_unix ? "unix:" + options.unix_path : fmt::format("{}:{}", host, port);
   return result;
@@ -118,6 +134,7 @@ void PublicServer::SetServing(ServingState state) {
 }
 
 void PublicServer::Shutdown() {
+  listener_.reset();
   if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
 }
 

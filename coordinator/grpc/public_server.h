@@ -7,6 +7,7 @@
 
 #include "coordinator/core/frontend.h"
 #include "coordinator/core/task_queue.h"
+#include "coordinator/grpc/ipv4_listener.h"
 #include "coordinator/grpc/tls_credentials.h"
 #include "kernels/base/status.h"
 
@@ -52,6 +53,7 @@ class PublicServer {
   std::shared_ptr<TlsCredentials> tls_;  // which the server asks as long as it lives
   std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<Ipv4Listener> listener_;  // where gRPC's own would open more
 };
 
 }  // namespace phalanx

@@ -48,7 +48,7 @@ std::optional<std::string> FindBadString(const UnknownFieldSet& fields,
 
 }  // namespace
 
-grpc::Status ToGrpc(const Status& status, std::chrono::milliseconds retry_delay) {
+grpc::Status ToGrpc(const Status& status) {
   if (status.ok()) return grpc::Status::OK;
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
@@ -60,10 +60,10 @@ grpc::Status ToGrpc(const Status& status, std::chrono::milliseconds retry_delay)
     violation->set_description(status.message());
     Pack(bad_request, &details);
   }
-  if (status.code() == StatusCode::kResourceExhausted && retry_delay.count() > 0) {
+  if (const auto retry_after = status.retry_after(); retry_after.count() > 0) {
     google::rpc::RetryInfo retry;
-    retry.mutable_retry_delay()->set_seconds(retry_delay.count() / 1000);
-    retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(retry_delay.count() % 1000) *
+    retry.mutable_retry_delay()->set_seconds(retry_after.count() / 1000);
+    retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(retry_after.count() % 1000) *
                                            1'000'000);
     Pack(retry, &details);
   }

@@ -12,9 +12,8 @@
 namespace phalanx {
 
 // The code, the message and, in grpc-status-details-bin, a google.rpc.BadRequest naming the field
-// where there is one, or a google.rpc.RetryInfo of `retry_delay` for RESOURCE_EXHAUSTED.
-grpc::Status ToGrpc(const Status& status,
-                    std::chrono::milliseconds retry_delay = std::chrono::milliseconds(0));
+// where there is one, or a google.rpc.RetryInfo where it says when to try again.
+grpc::Status ToGrpc(const Status& status);
 
 // INVALID_ARGUMENT where the bytes are no such message, or a string in it is not UTF-8: then the
 // field is named.

@@ -21,13 +21,14 @@ constexpr size_t kMaxLingerBytes = 8 << 20;
 
 }  // namespace
 
-Connection::Connection(ServerCore& core, EventLoop& loop, int socket, std::string peer,
+Connection::Connection(ServerCore& core, EventLoop& loop, int socket, Peer peer,
                        const TlsContext* tls)
     : core_(core),
       loop_(loop),
       socket_(loop.context),
       transport_(tls == nullptr ? MakePlainTransport(socket) : tls->Accept(socket)),
-      peer_(std::move(peer)),
+      peer_(std::move(peer.name)),
+      address_(std::move(peer.address)),
       timer_(loop.context) {
   ErrorCode error;
   socket_.assign(socket, error);
@@ -69,6 +70,7 @@ void Connection::Close() {
   if (link_ != nullptr) EndExchange(BodySource::Outcome::kGone);
   core_.body_bytes -= std::exchange(body_bytes_, 0);
   loop_.connections.erase(self);
+  core_.addresses.Remove(address_);
   core_.connections.Remove();
 }
 
@@ -98,6 +100,9 @@ void Connection::ArmTimer() {
 void Connection::OnDeadline() {
   switch (phase_) {
     case Phase::kRequest:
+      if (is_greeting_ && !transport_->IsEstablished()) {
+        LogRefusal(RefusalKind::kHandshakeTimeout, "");
+      }
       if (parser_ == nullptr || write_armed_) return Close();
       return Refuse({408, parser_->state() == RequestParser::State::kBody
                               ? "body: did not come in time"
@@ -187,6 +192,9 @@ void Connection::OnReadable() {
       end_of_input_ = true;
       return OnEndOfInput();
     case IoState::kFailed:
+      if (const std::string why = transport_->HandshakeError(); !why.empty()) {
+        LogRefusal(RefusalKind::kHandshake, why);
+      }
       return Close();
   }
 }
@@ -241,6 +249,7 @@ void Connection::ParseInput() {
     input_.clear();
     input_begin_ = 0;
   }
+  if (before == RequestParser::State::kHead && IsRefusedByHead()) return;
   if (before == RequestParser::State::kHead && parser_->state() == RequestParser::State::kBody) {
     SetDeadline(core_.options.timeouts.body);
     if (parser_->framing().expects_continue && parser_->request().body.empty()) {
@@ -250,6 +259,22 @@ void Connection::ParseInput() {
     }
   }
   OnBodyProgress();
+}
+
+// Whether the head that has just come was refused, before the body that follows it is read.
+bool Connection::IsRefusedByHead() {
+  const RequestParser::State state = parser_->state();
+  if (state != RequestParser::State::kBody && state != RequestParser::State::kComplete) {
+    return false;
+  }
+  const Framing& framing = parser_->framing();
+  if (!framing.chunked && framing.content_length == 0) return false;
+  Request& head = parser_->request();
+  head.peer = peer_;
+  std::optional<Response> response = core_.handler->RefuseHead(head);
+  if (!response) return false;
+  EndWith(*std::move(response));
+  return true;
 }
 
 void Connection::OnBodyProgress() {
@@ -287,11 +312,21 @@ void Connection::Dispatch() {
   end_of_input_ ? CloseUnlessAnswered() : ArmRead();
 }
 
+void Connection::LogRefusal(RefusalKind kind, std::string_view detail) const {
+  core_.options.refusals->Add(
+      {.protocol = FrontProtocol::kHttp, .kind = kind, .peer = peer_, .detail = detail});
+}
+
 // The connection ends with it: what follows on it cannot be told apart from the refused request.
 void Connection::Refuse(Refusal refusal) {
   spdlog::info("http: {} is refused: {} {}", peer_, refusal.status, refusal.message);
   Response response = ToResponse(refusal);
   if (parser_ != nullptr) AddRequestId(parser_->request(), &response);
+  EndWith(std::move(response));
+}
+
+void Connection::EndWith(Response response) {
+  const bool head_only = parser_ != nullptr && parser_->request().method == "HEAD";
   parser_.reset();
   core_.body_bytes -= std::exchange(body_bytes_, 0);
   ClearDeadline();
@@ -299,7 +334,7 @@ void Connection::Refuse(Refusal refusal) {
   close_after_ = true;
   AppendHead(response, {.content_length = response.body.size(), .close = true}, loop_.Date(),
              &output_);
-  output_.append(response.body);
+  if (!head_only) output_.append(response.body);
   ArmRead();
   Flush();
 }

@@ -19,8 +19,10 @@
 #include <string>
 #include <string_view>
 
+#include "coordinator/core/refusal_log.h"
 #include "coordinator/http/event_loop.h"
 #include "coordinator/http/exchange_handle.h"
+#include "coordinator/http/listen_socket.h"
 #include "coordinator/http/refusal.h"
 #include "coordinator/http/request_parser.h"
 #include "coordinator/http/server_core.h"
@@ -34,10 +36,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using LinkPtr = std::shared_ptr<ExchangeLink>;
 
-  // Takes over the connected, non-blocking socket, and its place in core.connections. `tls`: its
+  // Takes over the connected, non-blocking socket, and its places in core.connections and
+  // core.addresses. `tls`: its
   // side of the connection; null: plain.
-  Connection(ServerCore& core, EventLoop& loop, int socket, std::string peer,
-             const TlsContext* tls);
+  Connection(ServerCore& core, EventLoop& loop, int socket, Peer peer, const TlsContext* tls);
 
   // One of these, once.
   void Serve();
@@ -79,7 +81,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void ParseInput();
   void OnBodyProgress();
   void Dispatch();
+  bool IsRefusedByHead();
   void Refuse(Refusal refusal);
+  void EndWith(Response response);
+  void LogRefusal(RefusalKind kind, std::string_view detail) const;
 
   // Answering.
   enum class WriteResult { kWritten, kBlocked, kClosed };
@@ -104,6 +109,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::posix::stream_descriptor socket_;
   const std::unique_ptr<Transport> transport_;  // null: out of memory
   const std::string peer_;
+  const std::string address_;  // in core_.addresses
   Phase phase_ = Phase::kRequest;
   bool closed_ = false;
   bool draining_ = false;

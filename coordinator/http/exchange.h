@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -88,6 +89,9 @@ class Exchange {
 class Handler {
  public:
   virtual ~Handler() = default;
+  // Of a request with a body, once its head is complete: an answer for which the body is not read
+  // and after which the connection closes. Nothing: go on. As quick as Handle.
+  virtual std::optional<Response> RefuseHead(const Request& /*head*/) const { return {}; }
   // Must not block for longer than a few hundred microseconds: it runs on a connection's thread.
   virtual void Handle(std::shared_ptr<Exchange> exchange) = 0;
 };

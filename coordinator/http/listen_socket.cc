@@ -64,6 +64,30 @@ std::string PeerName(const sockaddr_storage& address) {
   return "unix";
 }
 
+Peer PeerOf(const sockaddr_storage& address) {
+  Peer peer{.name = PeerName(address), .address = {}};
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address).sin_addr;
+    peer.address.assign(reinterpret_cast<const char*>(&v4), sizeof(v4));
+    peer.is_local = (ntohl(v4.s_addr) >> 24) == IN_LOOPBACKNET;
+  } else if (address.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+    const auto* const bytes = reinterpret_cast<const char*>(&v6);
+    constexpr size_t kV4Begin = 12;
+    constexpr size_t kNetworkBytes = 8;  // whoever has one address has all of its network's
+    if (IN6_IS_ADDR_V4MAPPED(&v6) != 0) {
+      peer.address.assign(bytes + kV4Begin, sizeof(v6) - kV4Begin);
+      peer.is_local = bytes[kV4Begin] == IN_LOOPBACKNET;
+    } else {
+      peer.address.assign(bytes, kNetworkBytes);
+      peer.is_local = IN6_IS_ADDR_LOOPBACK(&v6) != 0;
+    }
+  } else {
+    peer.is_local = true;
+  }
+  return peer;
+}
+
 // Errno of what failed, or 0 with *out listening.
 int Listen(const addrinfo& at, ListenSocket* out) {
   ScopedFd fd(::socket(at.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -139,12 +163,12 @@ StatusOr<ListenSocket> ListenUnix(const std::string& path) {
   return ListenSocket{.fd = fd.Release(), .port = 0, .unix_path = path};
 }
 
-int AcceptConnection(int listening_fd, std::string* peer) {
+int AcceptConnection(int listening_fd, Peer* peer) {
   sockaddr_storage address{};
   socklen_t length = sizeof(address);
   const int fd = ::accept4(listening_fd, reinterpret_cast<sockaddr*>(&address), &length,
                            SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (fd >= 0) *peer = PeerName(address);
+  if (fd >= 0) *peer = PeerOf(address);
   return fd;
 }
 

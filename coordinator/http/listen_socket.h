@@ -20,8 +20,14 @@ StatusOr<ListenSocket> ListenTcp(const std::string& host, int port);
 // error.
 StatusOr<ListenSocket> ListenUnix(const std::string& path);
 
-// The next connection, non-blocking; -1 with errno set where there is none. *peer becomes
-// "address:port", "[address]:port" or "unix".
-int AcceptConnection(int listening_fd, std::string* peer);
+struct Peer {
+  std::string name;  // "address:port", "[address]:port" or "unix"
+  // What is counted as one client: an address of IPv4, 64 bits of IPv6; empty for "unix".
+  std::string address;
+  bool is_local = false;  // of this host: a loopback address or "unix"
+};
+
+// The next connection, non-blocking; -1 with errno set where there is none.
+int AcceptConnection(int listening_fd, Peer* peer);
 
 }  // namespace phalanx::http

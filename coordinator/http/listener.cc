@@ -6,9 +6,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "coordinator/http/connection.h"
@@ -21,12 +23,22 @@ constexpr std::chrono::seconds kBetweenComplaints{10};
 constexpr int kMaxAcceptsATurn = 64;
 // How many beyond max_connections hear why they are turned away; the others are just closed.
 constexpr size_t kMaxTurnedAway = 256;
+constexpr size_t kMaxTurnedAwayOfAddress = 4;
 
 void SetUp(int fd, const ServerOptions& options) {
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // fails for Unix sockets, rightly
   const int bytes = options.send_buffer_bytes;
   ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
+// How many connections whoever `peer` is may have.
+size_t LimitOf(const Peer& peer, const ServerOptions& options) {
+  constexpr size_t kShares = 4;
+  if (peer.address.empty()) return options.max_connections;
+  if (options.max_connections_per_address > 0) return options.max_connections_per_address;
+  if (peer.is_local) return options.max_connections;
+  return std::max<size_t>(options.max_connections / kShares, 1);
 }
 
 }  // namespace
@@ -56,7 +68,7 @@ void Listener::Arm() {
 
 void Listener::AcceptAll() {
   for (int i = 0; i < kMaxAcceptsATurn; ++i) {
-    std::string peer;
+    Peer peer;
     const int fd = AcceptConnection(socket_.native_handle(), &peer);
     if (fd >= 0) {
       Deal(fd, std::move(peer));
@@ -69,27 +81,32 @@ void Listener::AcceptAll() {
   Arm();
 }
 
-void Listener::Deal(int fd, std::string peer) {
+void Listener::Deal(int fd, Peer peer) {
   const size_t count = core_.connections.value();
   const size_t max = core_.options.max_connections;
-  if (count >= max + kMaxTurnedAway) {
+  const size_t max_of_address = LimitOf(peer, core_.options);
+  const size_t of_address = core_.addresses.Add(peer.address);
+  if (count >= max + kMaxTurnedAway || of_address > max_of_address + kMaxTurnedAwayOfAddress) {
+    core_.addresses.Remove(peer.address);
     ::close(fd);
     return;
+  }
+  std::optional<Refusal> refusal;
+  if (count >= max) {
+    refusal = {503, fmt::format("the server has {} connections, which are all it takes", max)};
+  } else if (of_address > max_of_address) {
+    refusal = {429, fmt::format("your address has {} connections, which are all it may have",
+                                max_of_address)};
   }
   SetUp(fd, core_.options);
   core_.connections.Add();
   EventLoop& loop = *loops_[next_loop_++ % loops_.size()];
   const TlsContext* tls = unix_path_.empty() ? core_.options.tls.get() : nullptr;
   boost::asio::post(loop.context, [this_core = &core_, &loop, fd, peer = std::move(peer), tls,
-                                   full = count >= max, max]() mutable {
+                                   refusal = std::move(refusal)]() mutable {
     const auto connection =
         std::make_shared<Connection>(*this_core, loop, fd, std::move(peer), tls);
-    if (full) {
-      connection->TurnAway(
-          {503, fmt::format("the server has {} connections, which are all it takes", max)});
-    } else {
-      connection->Serve();
-    }
+    refusal ? connection->TurnAway(*std::move(refusal)) : connection->Serve();
   });
 }
 

@@ -27,7 +27,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
  private:
   void Arm();
   void AcceptAll();
-  void Deal(int fd, std::string peer);
+  void Deal(int fd, Peer peer);
   void Pause(int error);
 
   ServerCore& core_;

@@ -27,6 +27,7 @@ class PlainTransport final : public Transport {
   }
 
   bool IsEstablished() const override { return true; }
+  std::string HandshakeError() const override { return {}; }
   bool HasPending() const override { return false; }
   void End() override {}
 

@@ -19,6 +19,8 @@ std::string_view TypeOf(int status) {
       return "UnsupportedMediaTypeError";
     case 417:
       return "ExpectationFailedError";
+    case 429:
+      return "RateLimitError";
     case 431:
       return "HeadersTooLargeError";
     case 500:
@@ -51,7 +53,8 @@ Response ToResponse(const Refusal& refusal) {
   response.status = refusal.status;
   response.body = fmt::format(R"({{"error":{{"message":{},"type":"{}","param":null,"code":{}}}}})",
                               Quoted(refusal.message), TypeOf(refusal.status), refusal.status);
-  if (refusal.status == 503) response.headers.push_back({"Retry-After", "1"});
+  if (refusal.status == 429 || refusal.status == 503)
+    response.headers.push_back({"Retry-After", "1"});
   return response;
 }
 

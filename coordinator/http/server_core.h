@@ -6,6 +6,9 @@
 #include <cstddef>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <unordered_map>
+#include <utility>
 
 #include "coordinator/http/exchange.h"
 #include "coordinator/http/server_options.h"
@@ -34,6 +37,25 @@ class ConnectionCount {
   std::condition_variable none_left_;
 };
 
+// Thread-safe. How many connections each address has.
+class AddressCounts {
+ public:
+  // The count with this one.
+  size_t Add(const std::string& address) {
+    const std::lock_guard lock(mu_);
+    return ++counts_[address];
+  }
+  void Remove(const std::string& address) {
+    const std::lock_guard lock(mu_);
+    const auto found = counts_.find(address);
+    if (--found->second == 0) counts_.erase(found);
+  }
+
+ private:
+  std::mutex mu_;
+  std::unordered_map<std::string, size_t> counts_;  // guarded by mu_
+};
+
 struct ServerCore {
   ServerCore(ServerOptions the_options, std::shared_ptr<Handler> the_handler)
       : options(std::move(the_options)), handler(std::move(the_handler)) {}
@@ -41,6 +63,7 @@ struct ServerCore {
   const ServerOptions options;
   const std::shared_ptr<Handler> handler;
   ConnectionCount connections;
+  AddressCounts addresses;
   std::atomic<size_t> body_bytes = 0;  // of max_body_memory_bytes
 };
 

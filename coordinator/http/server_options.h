@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "coordinator/core/refusal_log.h"
 #include "coordinator/http/message_limits.h"
 
 namespace phalanx::http {
@@ -27,6 +28,8 @@ struct ServerOptions {
   std::string unix_socket = {};    // a path; empty: none
   int num_threads = 2;
   size_t max_connections = 16'384;  // beyond them: 503 and close
+  // Likewise of one address, 429. 0: a quarter of all, and of this host's own addresses all.
+  size_t max_connections_per_address = 0;
   // Bodies that are arriving or being answered, over all connections; beyond them: 503.
   size_t max_body_memory_bytes = 256 << 20;
   // Of the next requests while one is being answered. More stays with the client.
@@ -34,6 +37,7 @@ struct ServerOptions {
   // In the kernel, which doubles it for its own records: 256 KiB a stream.
   int send_buffer_bytes = 128 << 10;
   std::shared_ptr<const TlsContext> tls = {};  // of TCP; null: plain
+  std::shared_ptr<RefusalLog> refusals = std::make_shared<RefusalLog>();
   MessageLimits message = {};
   Timeouts timeouts = {};
 };

@@ -138,6 +138,7 @@ class TlsTransport final : public Transport {
     return Result(SSL_write(ssl_.get(), data.data(), Length(data.size())));
   }
   bool IsEstablished() const override { return SSL_is_init_finished(ssl_.get()) == 1; }
+  std::string HandshakeError() const override { return handshake_error_; }
   bool HasPending() const override { return SSL_pending(ssl_.get()) > 0; }
   void End() override {
     ERR_clear_error();
@@ -161,10 +162,19 @@ class TlsTransport final : public Transport {
         return {IoState::kEnd};
       default:
         failed_ = true;
+        if (!IsEstablished()) handshake_error_ = WhyNotAgreed();
         if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_HTTP_REQUEST) SayItIsTls();
         ERR_clear_error();
         return {IoState::kFailed};
     }
+  }
+
+  // OpenSSL says of every bad certificate the same, and apart from it why it is bad.
+  std::string WhyNotAgreed() const {
+    const long verdict = SSL_get_verify_result(ssl_.get());
+    if (verdict != X509_V_OK) return X509_verify_cert_error_string(verdict);
+    const char* text = ERR_reason_error_string(ERR_peek_last_error());
+    return text == nullptr ? "" : text;
   }
 
   // To who speaks plain HTTP.
@@ -179,6 +189,7 @@ class TlsTransport final : public Transport {
   const std::unique_ptr<SSL, SslDeleter> ssl_;
   const int socket_;
   bool failed_ = false;
+  std::string handshake_error_;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace phalanx::http {
@@ -29,6 +30,8 @@ class Transport {
   virtual IoResult Write(std::string_view data) = 0;
   // Nothing has to be agreed on before the first byte.
   virtual bool IsEstablished() const = 0;
+  // Why what had to be agreed on was not, after kFailed; empty where the peer just left.
+  virtual std::string HandshakeError() const = 0;
   // Read has something although the socket may not become readable again.
   virtual bool HasPending() const = 0;
   // Tells the peer that nothing follows, as far as that needs no waiting.

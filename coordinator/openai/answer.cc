@@ -125,8 +125,7 @@ void Answer::SendWhole() {
 }
 
 void Answer::SendError(const Status& status) {
-  http::Response response =
-      ErrorResponse(InWordsOfApi(status, init_.format->words()), init_.frontend.RetryDelay());
+  http::Response response = ErrorResponse(InWordsOfApi(status, init_.format->words()));
   for (http::Header& header : Head().headers) response.headers.push_back(std::move(header));
   init_.exchange->Send(std::move(response));
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "coordinator/core/retry.h"
 #include "coordinator/openai/json_writer.h"
 
 namespace phalanx::openai {
@@ -19,6 +20,8 @@ std::string_view TypeOf(StatusCode code) {
       return "NotFoundError";
     case StatusCode::kUnauthenticated:
       return "AuthenticationError";
+    case StatusCode::kPermissionDenied:
+      return "PermissionDeniedError";
     case StatusCode::kResourceExhausted:
       return "RateLimitError";
     case StatusCode::kUnimplemented:
@@ -67,6 +70,8 @@ int HttpStatusOf(StatusCode code) {
       return 400;
     case StatusCode::kUnauthenticated:
       return 401;
+    case StatusCode::kPermissionDenied:
+      return 403;
     case StatusCode::kNotFound:
       return 404;
     case StatusCode::kResourceExhausted:
@@ -90,7 +95,9 @@ Status InWordsOfApi(const Status& status, std::span<const Renaming> own) {
   if (field == status.field()) return status;
   std::string message = status.message();
   if (message.starts_with(status.field())) message.replace(0, status.field().size(), field);
-  return Status(status.code(), std::move(message)).WithField(field);
+  return Status(status.code(), std::move(message))
+      .WithField(field)
+      .WithRetryAfter(status.retry_after());
 }
 
 std::string ErrorBody(std::string_view message, std::string_view type, std::string_view param,
@@ -116,16 +123,18 @@ std::string ErrorBody(const Status& status) {
                    HttpStatusOf(status.code()));
 }
 
-http::Response ErrorResponse(const Status& status, std::chrono::milliseconds retry_delay) {
+http::Response ErrorResponse(const Status& status) {
   http::Response response;
   response.status = HttpStatusOf(status.code());
   response.body = ErrorBody(status);
   const bool may_retry =
       status.code() == StatusCode::kResourceExhausted || status.code() == StatusCode::kUnavailable;
+  // Another server behind the same name may take it, so clients are not told to give up either.
+  if (status.retry_after() == kNeverHere) return response;
   if (status.code() == StatusCode::kUnauthenticated) {
     response.headers.push_back({"WWW-Authenticate", "Bearer"});
   } else if (may_retry) {
-    const auto seconds = std::chrono::ceil<std::chrono::seconds>(retry_delay).count();
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(status.retry_after()).count();
     response.headers.push_back({"Retry-After", std::to_string(std::max<int64_t>(seconds, 1))});
   } else if (response.status >= 500) {
     response.headers.push_back({"X-Should-Retry", "false"});  // OpenAI's clients heed it

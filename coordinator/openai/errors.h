@@ -32,6 +32,6 @@ std::string ErrorBody(const Status& status);
 
 // 401 carries WWW-Authenticate, 429 and 503 Retry-After; errors that a repetition would only meet
 // again say so to the clients that would repeat them.
-http::Response ErrorResponse(const Status& status, std::chrono::milliseconds retry_delay);
+http::Response ErrorResponse(const Status& status);
 
 }  // namespace phalanx::openai

@@ -61,6 +61,17 @@ class OpenAiHandler final : public http::Handler,
         metrics_(std::move(options.metrics)),
         created_(unix_time_()) {}
 
+  // A body, to whatever route, is read only from who has a key: strangers' bodies, sent slowly,
+  // could fill the memory for all.
+  std::optional<http::Response> RefuseHead(const http::Request& head) const override {
+    const Status status =
+        frontend_.Authenticate(head.FindHeader("authorization"), OriginOf(head)).status();
+    if (status.ok()) return std::nullopt;
+    http::Response response = ErrorResponse(status);
+    http::AddRequestId(head, &response);
+    return response;
+  }
+
   void Handle(ExchangePtr exchange) override {
     const http::Request& request = exchange->request();
     const Route* route = FindRoute(request.path);
@@ -80,10 +91,7 @@ class OpenAiHandler final : public http::Handler,
       RefuseMethod(*exchange, route);
       return;
     }
-    StatusOr<ApiKeyPtr> key = ApiKeyPtr();
-    if (route->access == Access::kKey) {
-      key = frontend_.Authenticate(request.FindHeader("authorization"));
-    }
+    const StatusOr<ApiKeyPtr> key = Admit(request, route->access);
     if (!key.ok()) {
       Refuse(*exchange, key.status());
       return;
@@ -100,18 +108,32 @@ class OpenAiHandler final : public http::Handler,
     } else if (queue_.Post([self = shared_from_this(), exchange, route, key = *key] {
                  self->AnswerPost(exchange, *route, key);
                }) == PostResult::kFull) {
-      Refuse(*exchange, ResourceExhaustedError("the queue of large requests is full"));
+      Refuse(*exchange, ResourceExhaustedError("the queue of large requests is full")
+                            .WithRetryAfter(std::chrono::seconds(1)));
     }
   }
 
  private:
+  static Origin OriginOf(const http::Request& request) {
+    return {.protocol = FrontProtocol::kHttp, .peer = request.peer};
+  }
+
+  StatusOr<ApiKeyPtr> Admit(const http::Request& request, Access access) const {
+    if (access == Access::kOpen) return ApiKeyPtr();
+    const Origin origin = OriginOf(request);
+    StatusOr<ApiKeyPtr> key = frontend_.Authenticate(request.FindHeader("authorization"), origin);
+    if (!key.ok() || access != Access::kMetrics) return key;
+    PHALANX_RETURN_IF_ERROR(frontend_.CheckMetrics(*key, origin));
+    return key;
+  }
+
   static void Reply(http::Exchange& exchange, http::Response response) {
     http::AddRequestId(exchange.request(), &response);
     exchange.Send(std::move(response));
   }
 
   void Refuse(http::Exchange& exchange, const Status& status) const {
-    Reply(exchange, ErrorResponse(InWordsOfApi(status), frontend_.RetryDelay()));
+    Reply(exchange, ErrorResponse(InWordsOfApi(status)));
   }
 
   static void RefuseMethod(http::Exchange& exchange, const Route* route) {

@@ -15,7 +15,7 @@ constexpr Route kRoutes[] = {
     {"/health", Method::kGet, Endpoint::kHealth, Access::kOpen},
     {"/livez", Method::kGet, Endpoint::kLive, Access::kOpen},
     {"/readyz", Method::kGet, Endpoint::kReady, Access::kOpen},
-    {"/metrics", Method::kGet, Endpoint::kMetrics, Access::kKey},
+    {"/metrics", Method::kGet, Endpoint::kMetrics, Access::kMetrics},
     {"/version", Method::kGet, Endpoint::kVersion, Access::kOpen},
     {"/", Method::kGet, Endpoint::kPage, Access::kOpen},
     {"/web/", Method::kGet, Endpoint::kPage, Access::kOpen},

@@ -27,6 +27,7 @@ enum class Method { kGet, kPost };  // a GET route answers HEAD, too
 enum class Access {
   kOpen,  // without a key, where keys are used
   kKey,
+  kMetrics,  // a key that may read metrics
 };
 
 struct Route {

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -54,9 +55,15 @@ class [[nodiscard]] Status {
   const std::string& message() const { return message_; }
   // The request field that is at fault; empty where none is.
   const std::string& field() const { return field_; }
+  // After how long the same may succeed; 0: not known.
+  std::chrono::milliseconds retry_after() const { return retry_after_; }
 
   Status&& WithField(std::string_view field) && {
     field_ = field;
+    return std::move(*this);
+  }
+  Status&& WithRetryAfter(std::chrono::milliseconds time) && {
+    retry_after_ = time;
     return std::move(*this);
   }
   // The same error with "CONTEXT: " before its message.
@@ -69,6 +76,7 @@ class [[nodiscard]] Status {
   StatusCode code_ = StatusCode::kOk;
   std::string message_;
   std::string field_;
+  std::chrono::milliseconds retry_after_{0};
 };
 
 std::ostream& operator<<(std::ostream& os, const Status& status);

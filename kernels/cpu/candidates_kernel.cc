@@ -12,8 +12,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/cpu/gumbel.h"
 #include "kernels/cpu/simd-inl.h"
+#include "kernels/gumbel.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace phalanx {

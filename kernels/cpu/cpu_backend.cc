@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <utility>
 
+#include "kernels/cpu/adjust_kernel.h"
 #include "kernels/cpu/attention_tasks.h"
 #include "kernels/cpu/cpu_kv_cache.h"
 #include "kernels/cpu/cpu_packed_weight.h"
@@ -41,6 +43,7 @@ float* CpuBackend::Scratch::Floats(size_t count) {
 
 CpuBackend::CpuBackend(const CpuBackendOptions& options)
     : isa_(options.isa),
+      op_profile_(options.op_profile),
       threads_(options.threads),
       linear_(GetLinearKernels(isa_)),
       row_(GetRowKernels(isa_)),
@@ -51,6 +54,14 @@ CpuBackend::CpuBackend(const CpuBackendOptions& options)
 StatusOr<std::unique_ptr<Buffer>> CpuBackend::Allocate(size_t bytes, std::string_view name) {
   PHALANX_ASSIGN_OR_RETURN(MappedMemory memory, MappedMemory::Allocate(bytes, name));
   return std::make_unique<CpuBuffer>(std::move(memory), bytes);
+}
+
+StatusOr<std::unique_ptr<Buffer>> CpuBackend::AllocateParts(const MemoryPlan& plan) {
+  const std::string_view name = plan.parts().empty() ? std::string_view("nothing")
+                                                     : std::string_view(plan.parts().front().name);
+  PHALANX_ASSIGN_OR_RETURN(auto block, Allocate(plan.block_bytes(), name));
+  plan.PlaceIn(block->data());
+  return block;
 }
 
 void CpuBackend::CopyToDevice(void* dst, const void* src, size_t bytes) {
@@ -90,6 +101,7 @@ void CpuBackend::ForEachRow(int64_t num_rows, int64_t work_per_row, const Functi
 
 void CpuBackend::Embedding(std::span<const int32_t> ids, const PackedWeight& table,
                            int64_t first_id, const TensorView& out) {
+  const ScopedOpTime timed(times(), "embedding");
   const auto& weight = static_cast<const CpuPackedWeight&>(table);
   PHALANX_CHECK(weight.spec().layout == WeightLayout::kLinear);
   PHALANX_CHECK_EQ(out.rows, static_cast<int64_t>(ids.size()));
@@ -193,6 +205,7 @@ void CpuBackend::Multiply(const TensorView& x, const CpuPackedWeight& weight,
 
 void CpuBackend::Linear(const TensorView& x, const PackedWeight& weight,
                         std::span<const float> bias, const TensorView& out) {
+  const ScopedOpTime timed(times(), "linear", weight.spec().name);
   PHALANX_CHECK(weight.spec().layout == WeightLayout::kLinear);
   PHALANX_CHECK_EQ(out.cols, weight.spec().out_features);
   PHALANX_CHECK(bias.empty() || static_cast<int64_t>(bias.size()) == out.cols);
@@ -201,6 +214,7 @@ void CpuBackend::Linear(const TensorView& x, const PackedWeight& weight,
 
 void CpuBackend::GateUpSwiglu(const TensorView& x, const PackedWeight& gate_up,
                               const TensorView& out) {
+  const ScopedOpTime timed(times(), "gate_up_swiglu", gate_up.spec().name);
   PHALANX_CHECK(gate_up.spec().layout == WeightLayout::kGateUp);
   PHALANX_CHECK_EQ(2 * out.cols, gate_up.spec().out_features);
   Multiply(x, static_cast<const CpuPackedWeight&>(gate_up), LinearEpilogue::kSwiglu, {}, out);
@@ -210,6 +224,7 @@ void CpuBackend::GateUpSwiglu(const TensorView& x, const PackedWeight& gate_up,
 
 void CpuBackend::RmsNorm(const TensorView& x, std::span<const float> weight, float eps,
                          const TensorView& out) {
+  const ScopedOpTime timed(times(), "rms_norm");
   PHALANX_CHECK(x.rows == out.rows && x.cols == out.cols);
   PHALANX_CHECK_EQ(static_cast<int64_t>(weight.size()), x.cols);
   ForEachRow(x.rows, x.cols, [&](int64_t t) {
@@ -219,6 +234,7 @@ void CpuBackend::RmsNorm(const TensorView& x, std::span<const float> weight, flo
 
 void CpuBackend::AddRmsNorm(const TensorView& residual, const TensorView& delta,
                             std::span<const float> weight, float eps, const TensorView& out) {
+  const ScopedOpTime timed(times(), "add_rms_norm");
   PHALANX_CHECK(residual.rows == out.rows && residual.cols == out.cols);
   PHALANX_CHECK(residual.rows == delta.rows && residual.cols == delta.cols);
   PHALANX_CHECK_EQ(static_cast<int64_t>(weight.size()), residual.cols);
@@ -230,6 +246,7 @@ void CpuBackend::AddRmsNorm(const TensorView& residual, const TensorView& delta,
 }
 
 void CpuBackend::Add(const TensorView& a, const TensorView& b, const TensorView& out) {
+  const ScopedOpTime timed(times(), "add");
   PHALANX_CHECK(a.rows == out.rows && a.cols == out.cols);
   PHALANX_CHECK(b.rows == out.rows && b.cols == out.cols);
   ForEachRow(out.rows, out.cols, [&](int64_t t) {
@@ -239,6 +256,7 @@ void CpuBackend::Add(const TensorView& a, const TensorView& b, const TensorView&
 
 void CpuBackend::GatherRows(const TensorView& x, std::span<const int32_t> rows,
                             const TensorView& out) {
+  const ScopedOpTime timed(times(), "gather_rows");
   PHALANX_CHECK_EQ(static_cast<int64_t>(rows.size()), out.rows);
   PHALANX_CHECK_EQ(x.cols, out.cols);
   ForEachRow(out.rows, out.cols, [&](int64_t i) {
@@ -253,6 +271,7 @@ void CpuBackend::GatherRows(const TensorView& x, std::span<const int32_t> rows,
 void CpuBackend::QkvRopeAppend(const TensorView& qkv, const BatchView& batch,
                                const HeadLayout& heads, const RopeTable& rope, int64_t layer,
                                KvCache& cache, const TensorView& q_out) {
+  const ScopedOpTime timed(times(), "qkv_rope_append");
   const KvLayerView view = static_cast<CpuKvCache&>(cache).layer(layer);
   PHALANX_CHECK_EQ(view.num_kv_heads, heads.num_kv_heads_local);
   PHALANX_CHECK_EQ(view.head_dim, heads.head_dim);
@@ -285,6 +304,7 @@ void CpuBackend::QkvRopeAppend(const TensorView& qkv, const BatchView& batch,
 void CpuBackend::PagedAttention(const TensorView& q, const BatchView& batch,
                                 const HeadLayout& heads, float scale, int64_t layer,
                                 const KvCache& cache, const TensorView& out) {
+  const ScopedOpTime timed(times(), "paged_attention");
   PHALANX_CHECK_EQ(q.rows, batch.num_tokens);
   PHALANX_CHECK_EQ(out.rows, batch.num_tokens);
   PHALANX_CHECK_EQ(q.cols, heads.num_heads_local * heads.head_dim);
@@ -317,6 +337,17 @@ void CpuBackend::PagedAttention(const TensorView& q, const BatchView& batch,
 
 // ---------------------------------------------------------------------------------------------
 
+void CpuBackend::AdjustLogits(const TensorView& logits, int64_t first_id,
+                              std::span<const RowAdjustment> rows) {
+  threads_.ParallelFor(static_cast<int64_t>(rows.size()), [&](int64_t i, int) {
+    const RowAdjustment& row = rows[static_cast<size_t>(i)];
+    PHALANX_CHECK(row.row >= 0 && row.row < logits.rows);
+    AdjustRow(row, first_id, {logits.row<float>(row.row), static_cast<size_t>(logits.cols)});
+  });
+}
+
+// ---------------------------------------------------------------------------------------------
+
 void CpuBackend::SelectForTask(const LogitsRow& row, int64_t first_id, const CandidateTask& task,
                                float* group_max, CandidateResult& result) const {
   const RowSummary summary = candidates_.summarize(row, group_max);
@@ -329,8 +360,15 @@ void CpuBackend::SelectForTask(const LogitsRow& row, int64_t first_id, const Can
   if (task.gumbel == CandidateTask::Gumbel::kWanted) {
     candidates_.gumbel(row, first_id, task, result);
   }
+  const auto raw = [&](const Candidate& candidate) { return task.raw[candidate.id - first_id]; };
+  const bool has_gumbel = result.gumbel.id >= 0;
+  result.gumbel_raw = task.raw != nullptr && has_gumbel ? raw(result.gumbel) : 0.0F;
+  const int64_t target = task.target - first_id;
+  const bool has_target = task.target >= 0 && target >= 0 && target < row.num_columns;
+  result.target_logit = has_target ? row.logits[target] : 0.0F;
 
   result.candidates.clear();
+  result.raw.clear();
   if (task.top_k <= 0 || !has_any) return;
   // The k-th largest group maximum is a lower bound of the k-th largest logit.
   const auto k = static_cast<size_t>(task.top_k);
@@ -353,11 +391,13 @@ void CpuBackend::SelectForTask(const LogitsRow& row, int64_t first_id, const Can
     found.resize(k);
   }
   std::sort(found.begin(), found.end(), before);
+  if (task.raw != nullptr) std::ranges::transform(found, std::back_inserter(result.raw), raw);
 }
 
 void CpuBackend::SelectCandidates(const TensorView& logits, int64_t first_id,
                                   std::span<const CandidateTask> tasks,
                                   std::span<CandidateResult> results) {
+  const ScopedOpTime timed(times(), "select_candidates");
   PHALANX_CHECK_EQ(tasks.size(), results.size());
   // Group maxima, and a copy of them to select from.
   const auto groups =

@@ -24,6 +24,7 @@ class CpuPackedWeight;
 struct CpuBackendOptions {
   CpuIsa isa = CpuIsa::kPortable;  // one of AvailableIsas()
   ThreadPoolOptions threads;
+  OpProfile op_profile = OpProfile::kOff;
 };
 
 // Scratch (packed rows of x, attention's tiles and task list, group maxima of logits) grows to the
@@ -39,11 +40,18 @@ class CpuBackend final : public Backend {
 
   std::optional<int64_t> FreeMemoryBytes() const override { return std::nullopt; }
   StatusOr<std::unique_ptr<Buffer>> Allocate(size_t bytes, std::string_view name) override;
+  StatusOr<std::unique_ptr<Buffer>> AllocateParts(const MemoryPlan& plan) override;
+  Status PrepareSteps(const StepLimits&) override { return OkStatus(); }
+  std::vector<MemoryUse> Memory() const override { return {}; }
   void CopyToDevice(void* dst, const void* src, size_t bytes) override;
   void CopyToHost(void* dst, const void* src, size_t bytes) override;
   StatusOr<ForwardBatch> Upload(const ForwardBatch& host) override { return host; }
   TensorView HostView(const TensorView& device) override { return device; }
   Status Finish() override { return OkStatus(); }
+  void BeginStep() override { step_.emplace(times(), kWholeStep); }
+  void EndStep() override { step_.reset(); }
+  std::vector<OpTime> TakenTimes() override { return op_times_.table(); }
+  DeviceQueue* device_queue() override { return nullptr; }
   StatusOr<std::unique_ptr<PackedWeight>> CreateWeight(const WeightSpec& spec) override;
   void PackRows(PackedWeight& weight, int64_t first_row, const TensorView& rows) override;
   StatusOr<std::unique_ptr<KvCache>> CreateKvCache(const KvCacheSpec& spec) override;
@@ -67,6 +75,8 @@ class CpuBackend final : public Backend {
   void PagedAttention(const TensorView& q, const BatchView& batch, const HeadLayout& heads,
                       float scale, int64_t layer, const KvCache& cache,
                       const TensorView& out) override;
+  void AdjustLogits(const TensorView& logits, int64_t first_id,
+                    std::span<const RowAdjustment> rows) override;
   void SelectCandidates(const TensorView& logits, int64_t first_id,
                         std::span<const CandidateTask> tasks,
                         std::span<CandidateResult> results) override;
@@ -92,7 +102,12 @@ class CpuBackend final : public Backend {
   void SelectForTask(const LogitsRow& row, int64_t first_id, const CandidateTask& task,
                      float* group_max, CandidateResult& result) const;
 
+  OpTimes* times() { return op_profile_ == OpProfile::kOn ? &op_times_ : nullptr; }
+
   CpuIsa isa_;
+  OpProfile op_profile_;
+  OpTimes op_times_;
+  std::optional<ScopedOpTime> step_;
   ThreadPool threads_;
   LinearKernels linear_;
   RowKernels row_;

@@ -1,4 +1,4 @@
-#include "kernels/cpu/gumbel.h"
+#include "kernels/gumbel.h"
 
 #include <cmath>
 

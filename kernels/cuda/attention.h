@@ -17,8 +17,8 @@ namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE {
 // behind a row's position are never used, whatever they hold; keys and values of slots up to the
 // last position of the step are finite.
 struct AttentionParams {
-  AttentionMode mode = AttentionMode::kFast;  // the plan's
-  int32_t num_heads = 0;                      // query heads of this rank
+  Numerics mode = Numerics::kFast;  // the plan's
+  int32_t num_heads = 0;            // query heads of this rank
   KvLayout layout{};
   float scale = 0.0F;                    // above 0
   const void* q = nullptr;               // [num_tokens, num_heads * head_dim] of T

@@ -27,10 +27,10 @@ inline constexpr int kKvStage = kAttentionKvTile* kHeadDim;
 // The rows' fragments of Q for MultiplyTile, each thread's own: [kHeadDim / 16][threads].
 using QueryFragment = Vec<uint32_t, 4>;
 
-template <typename T, int kHeadDim, int kWarps, AttentionMode mode>
+template <typename T, int kHeadDim, int kWarps, Numerics mode>
 constexpr size_t AttentionSharedBytes() {
   constexpr int kThreads = kWarps * kWarpSize;
-  const size_t merged = mode == AttentionMode::kExact
+  const size_t merged = mode == Numerics::kExact
                             ? SharedBytes<Vec<float, 4>>(MergedState<kHeadDim, kThreads>::kElements)
                             : 0;
   return 2 * SharedBytes<T>(2 * kKvStage<kHeadDim>) +
@@ -174,7 +174,7 @@ PHALANX_DEVICE void Store(const AttentionParams& p, const AttentionItem& item, i
   }
 }
 
-template <typename T, int kHeadDim, int kWarps, AttentionMode mode>
+template <typename T, int kHeadDim, int kWarps, Numerics mode>
 PHALANX_KERNEL(kWarps* kWarpSize)
 AttentionKernel(const AttentionKernelParams params) {
   constexpr int kThreads = kWarps * kWarpSize;
@@ -225,8 +225,8 @@ AttentionKernel(const AttentionKernelParams params) {
   Clear(state);
   // Of the splits before, in exact mode.
   using Splits = MergedState<kHeadDim, kThreads>;
-  [[maybe_unused]] std::conditional_t<mode == AttentionMode::kExact, Splits, Nothing> merged(
-      mode == AttentionMode::kExact ? shared.Array<Vec<float, 4>>(Splits::kElements) : nullptr);
+  [[maybe_unused]] std::conditional_t<mode == Numerics::kExact, Splits, Nothing> merged(
+      mode == Numerics::kExact ? shared.Array<Vec<float, 4>>(Splits::kElements) : nullptr);
   int stage = 0;
   for (int begin = item.kv_begin; begin < item.kv_end; begin += kAttentionKvTile) {
     CopyAsyncWait<0>();
@@ -244,7 +244,7 @@ AttentionKernel(const AttentionKernelParams params) {
       if (next - 1 > first_position) Mask(scores, begin + lane % 4 * 2, positions);
       Advance<kHeadDim, kAttentionKvTile>(state, scores, scale);
       Accumulate<T, kHeadDim>(state.acc, scores, values + stage);
-      if constexpr (mode == AttentionMode::kExact) {
+      if constexpr (mode == Numerics::kExact) {
         if (next % kExactSplitTokens == 0 || next > last_position) {
           SumOverRow(state);
           merged.Merge(state);
@@ -254,7 +254,7 @@ AttentionKernel(const AttentionKernelParams params) {
     }
     stage = other;
   }
-  if constexpr (mode == AttentionMode::kExact) {
+  if constexpr (mode == Numerics::kExact) {
     merged.CopyTo(state);
   } else {
     SumOverRow(state);
@@ -268,7 +268,7 @@ template <typename T, int kHeadDim, int kWarps>
 void LaunchAttentionItems(Stream& stream, std::string_view name, const AttentionParams& params,
                           int32_t first_item, int32_t num_items) {
   const AttentionKernelParams kernel_params{.attention = params, .first_item = first_item};
-  const auto launch = [&]<AttentionMode mode>() {
+  const auto launch = [&]<Numerics mode>() {
     Launch<AttentionKernel<T, kHeadDim, kWarps, mode>>(
         stream, name,
         {.grid_x = num_items,
@@ -276,10 +276,10 @@ void LaunchAttentionItems(Stream& stream, std::string_view name, const Attention
          .shared_bytes = AttentionSharedBytes<T, kHeadDim, kWarps, mode>()},
         kernel_params);
   };
-  if (params.mode == AttentionMode::kExact) {
-    launch.template operator()<AttentionMode::kExact>();
+  if (params.mode == Numerics::kExact) {
+    launch.template operator()<Numerics::kExact>();
   } else {
-    launch.template operator()<AttentionMode::kFast>();
+    launch.template operator()<Numerics::kFast>();
   }
 }
 

@@ -55,7 +55,7 @@ class Planner {
     if (tile.kv_end <= part_tokens_) return Append(tile);
     // Parts of one length, in whole tiles of keys.
     const int64_t length =
-        options_.mode == AttentionMode::kExact
+        options_.mode == Numerics::kExact
             ? kExactSplitTokens
             : CeilDiv(CeilDiv(tile.kv_end, CeilDiv(tile.kv_end, part_tokens_)), kAttentionKvTile) *
                   kAttentionKvTile;

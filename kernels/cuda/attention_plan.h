@@ -17,13 +17,9 @@
 
 #include "kernels/base/dtype.h"
 #include "kernels/base/status.h"
+#include "kernels/numerics.h"
 
 namespace phalanx::cuda {
-
-enum class AttentionMode : uint8_t {
-  kFast,   // a row's bits depend on the batch, through the number of parts
-  kExact,  // they depend on the row's queries, keys and values alone
-};
 
 inline constexpr int kAttentionKvTile = 64;     // tokens
 inline constexpr int kExactSplitTokens = 256;   // a multiple of the tile
@@ -72,7 +68,7 @@ struct AttentionCombination {
 };
 
 struct AttentionPlanOptions {
-  AttentionMode mode = AttentionMode::kFast;
+  Numerics mode = Numerics::kFast;
   int32_t num_multiprocessors = 0;
   int64_t max_partials = 0;  // what the workspace holds; 0: nothing is cut
 };

@@ -3,17 +3,21 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/cuda_memory.h"
 #include "kernels/cuda/linear.h"
+#include "kernels/cuda/op_profiler.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/row_ops.h"
+#include "kernels/cuda/step_sampling.h"
+#include "kernels/cuda/step_stage.h"
+#include "kernels/cuda/sum_parts.h"
+#include "kernels/cuda/upload_ring.h"
 
 namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE {
 namespace {
 
-class CudaBackend final : public Backend {
+class CudaBackend final : public Backend, private DeviceQueue {
  public:
-  CudaBackend(const CudaBackendOptions& options, std::unique_ptr<Device> device,
-              std::unique_ptr<Backend> host)
-      : options_(options), device_(std::move(device)), host_(std::move(host)) {}
+  CudaBackend(const CudaBackendOptions& options, std::unique_ptr<Device> device)
+      : options_(options), device_(std::move(device)), profiler_(*device_, options.op_profile) {}
 
   std::string_view device() const override { return device_->name(); }
   std::string_view isa() const override { return device_->architecture(); }
@@ -24,6 +28,12 @@ class CudaBackend final : public Backend {
     PHALANX_ASSIGN_OR_RETURN(auto buffer, CudaBuffer::Allocate(*device_, bytes, name));
     return buffer;
   }
+  StatusOr<std::unique_ptr<Buffer>> AllocateParts(const MemoryPlan& plan) override {
+    PHALANX_ASSIGN_OR_RETURN(auto block, CudaBlock::Allocate(*device_, plan));
+    return block;
+  }
+  Status PrepareSteps(const StepLimits& limits) override;
+  std::vector<MemoryUse> Memory() const override { return device_->Memory(); }
   void CopyToDevice(void* dst, const void* src, size_t bytes) override {
     device_->CopyToDevice(dst, src, bytes);
   }
@@ -31,19 +41,33 @@ class CudaBackend final : public Backend {
     device_->CopyToHost(dst, src, bytes);
   }
   StatusOr<ForwardBatch> Upload(const ForwardBatch& host) override {
-    attention_.Begin(host.batch);
-    return arrays_.Upload(*device_, host);
+    PHALANX_CHECK(stage_ != nullptr);
+    const OpProfiler::Scope scope(profiler_, "upload");
+    return stage_->Upload(host);
   }
   TensorView HostView(const TensorView& view) override;
-  Status Finish() override { return device_->Finish(); }
+  Status Finish() override {
+    const Status status = sampling_.Finish(*device_);
+    profiler_.Collect();
+    return status;
+  }
+  void BeginStep() override { step_.emplace(profiler_, kWholeStep.data()); }
+  void EndStep() override { step_.reset(); }
+  std::vector<OpTime> TakenTimes() override;
+  DeviceQueue* device_queue() override { return this; }
 
   StatusOr<std::unique_ptr<PackedWeight>> CreateWeight(const WeightSpec& spec) override {
+    if (uploads_ == nullptr) {
+      PHALANX_ASSIGN_OR_RETURN(uploads_, UploadRing::Create(*device_));
+    }
     PHALANX_ASSIGN_OR_RETURN(auto weight,
                              CudaPackedWeight::Create(*device_, spec, options_.activation_dtype));
     return weight;
   }
   void PackRows(PackedWeight& weight, int64_t first_row, const TensorView& rows) override {
-    static_cast<CudaPackedWeight&>(weight).PackRows(*device_, first_row, rows);
+    const Status status =
+        static_cast<CudaPackedWeight&>(weight).PackRows(*uploads_, first_row, rows);
+    if (!status.ok()) device_->Note(status);
   }
   StatusOr<std::unique_ptr<KvCache>> CreateKvCache(const KvCacheSpec& spec) override {
     PHALANX_ASSIGN_OR_RETURN(auto cache,
@@ -76,27 +100,42 @@ class CudaBackend final : public Backend {
   void PagedAttention(const TensorView& q, const BatchView& batch, const HeadLayout& heads,
                       float scale, int64_t layer, const KvCache& cache,
                       const TensorView& out) override;
+  void AdjustLogits(const TensorView& logits, int64_t first_id,
+                    std::span<const RowAdjustment> rows) override {
+    const OpProfiler::Scope scope(profiler_, "adjust_logits");
+    stream().Note(sampling_.Adjust(*device_, logits, first_id, rows));
+  }
   void SelectCandidates(const TensorView& logits, int64_t first_id,
                         std::span<const CandidateTask> tasks,
                         std::span<CandidateResult> results) override {
-    host_->SelectCandidates(logits, first_id, tasks, results);
+    const OpProfiler::Scope scope(profiler_, "select_candidates");
+    stream().Note(sampling_.Select(*device_, logits, first_id, tasks, results));
   }
 
  private:
+  void* stream_handle() const override { return device_->stream_handle(); }
+  void SumParts(const float* parts, int num_parts, const TensorView& out) override;
+  void SetWaitCheck(std::function<Status()> check) override {
+    device_->SetWaitCheck(std::move(check));
+  }
+
   Stream& stream() { return device_->stream(); }
   LinearParams Product(const TensorView& x, const PackedWeight& weight,
                        const TensorView& out) const;
-  LinearOptions LinearOptionsFor(const TensorView& out);
+  LinearOptions LinearOptionsFor(const TensorView& out) const;
   void Norm(const TensorView& x, const float* delta, std::span<const float> weight, float eps,
             const TensorView& out);
 
   CudaBackendOptions options_;
   std::unique_ptr<Device> device_;  // outlives all that follows
-  std::unique_ptr<Backend> host_;
-  StepArrays arrays_;
-  StepAttention attention_;
-  std::unique_ptr<CudaBuffer> linear_workspace_;
-  std::vector<std::byte> raw_;  // HostView's copy, and the same widened
+  OpProfiler profiler_;
+  std::optional<OpProfiler::Scope> step_;
+  std::unique_ptr<UploadRing> uploads_;  // while weights are loaded
+  std::unique_ptr<StepStage> stage_;
+  StepSampling sampling_;
+  std::unique_ptr<CudaBuffer> linear_workspace_;  // of fast numerics
+  std::unique_ptr<PinnedBuffer> results_;         // HostView's copy
+  std::vector<std::byte> raw_;                    // of a trace's 16-bit matrix, and widened
   std::vector<float> widened_;
 };
 
@@ -105,20 +144,51 @@ void CheckDense(const TensorView& view) {
   PHALANX_CHECK_EQ(view.stride, view.cols);
 }
 
+Status CudaBackend::PrepareSteps(const StepLimits& limits) {
+  PHALANX_CHECK(stage_ == nullptr);
+  PHALANX_RETURN_IF_ERROR(Finish());
+  uploads_.reset();
+  PHALANX_ASSIGN_OR_RETURN(stage_, StepStage::Create(*device_, limits, options_.numerics));
+  PHALANX_RETURN_IF_ERROR(sampling_.Prepare(*device_, limits));
+  if (options_.numerics == Numerics::kFast) {
+    PHALANX_ASSIGN_OR_RETURN(
+        linear_workspace_,
+        CudaBuffer::Allocate(*device_, LinearWorkspaceBytes(device_->num_multiprocessors()),
+                             "partial products"));
+  }
+  PHALANX_ASSIGN_OR_RETURN(
+      results_,
+      PinnedBuffer::Allocate(*device_, static_cast<size_t>(limits.max_host_floats) * sizeof(float),
+                             "results for the host"));
+  return OkStatus();
+}
+
+std::vector<OpTime> CudaBackend::TakenTimes() {
+  static_cast<void>(Finish());
+  return profiler_.table();
+}
+
 TensorView CudaBackend::HostView(const TensorView& view) {
   const auto count = static_cast<size_t>(view.rows * view.cols);
-  widened_.resize(count);
   if (view.dtype == DType::kF32) {
     CheckDense(view);
-    device_->CopyToHost(widened_.data(), view.data, count * sizeof(float));
-  } else {
-    raw_.resize(static_cast<size_t>(view.rows * view.stride) * SizeInBytes(view.dtype));
-    device_->CopyToHost(raw_.data(), view.data, raw_.size());
-    const auto widen = view.dtype == DType::kBF16 ? BF16ToFloat : F16ToFloat;
-    for (int64_t r = 0; r < view.rows; ++r) {
-      const auto* const row = reinterpret_cast<const uint16_t*>(raw_.data()) + r * view.stride;
-      std::transform(row, row + view.cols, widened_.begin() + r * view.cols, widen);
+    const OpProfiler::Scope scope(profiler_, "host_view");
+    const size_t bytes = count * sizeof(float);
+    if (results_ != nullptr && bytes <= results_->size_bytes()) {
+      device_->Fetch(results_->data(), view.data, bytes);
+      return MakeTensor(results_->data(), DType::kF32, view.rows, view.cols);
     }
+    widened_.resize(count);
+    device_->CopyToHost(widened_.data(), view.data, bytes);
+    return MakeTensor(widened_.data(), DType::kF32, view.rows, view.cols);
+  }
+  widened_.resize(count);
+  raw_.resize(static_cast<size_t>(view.rows * view.stride) * SizeInBytes(view.dtype));
+  device_->CopyToHost(raw_.data(), view.data, raw_.size());
+  const auto widen = view.dtype == DType::kBF16 ? BF16ToFloat : F16ToFloat;
+  for (int64_t r = 0; r < view.rows; ++r) {
+    const auto* const row = reinterpret_cast<const uint16_t*>(raw_.data()) + r * view.stride;
+    std::transform(row, row + view.cols, widened_.begin() + r * view.cols, widen);
   }
   return MakeTensor(widened_.data(), DType::kF32, view.rows, view.cols);
 }
@@ -127,6 +197,7 @@ TensorView CudaBackend::HostView(const TensorView& view) {
 
 void CudaBackend::Embedding(std::span<const int32_t> ids, const PackedWeight& table,
                             int64_t first_id, const TensorView& out) {
+  const OpProfiler::Scope scope(profiler_, "embedding");
   const auto& weight = static_cast<const CudaPackedWeight&>(table);
   PHALANX_CHECK_EQ(static_cast<int64_t>(ids.size()), out.rows);
   PHALANX_CHECK_EQ(table.spec().in_features, out.cols);
@@ -160,26 +231,18 @@ LinearParams CudaBackend::Product(const TensorView& x, const PackedWeight& weigh
           .out_stride = out.stride};
 }
 
-LinearOptions CudaBackend::LinearOptionsFor(const TensorView& out) {
-  const int num_sms = device_->num_multiprocessors();
-  if (linear_workspace_ == nullptr) {
-    auto workspace =
-        CudaBuffer::Allocate(*device_, LinearWorkspaceBytes(num_sms), "partial products");
-    if (!workspace.ok()) {
-      stream().Note(workspace.status());
-      return {};
-    }
-    linear_workspace_ = std::move(workspace).value();
-  }
+LinearOptions CudaBackend::LinearOptionsFor(const TensorView& out) const {
+  PHALANX_CHECK(options_.numerics == Numerics::kExact || linear_workspace_ != nullptr);
   return {.dtype = options_.activation_dtype,
           .out_dtype = out.dtype,
-          .mode = options_.numerics == Numerics::kExact ? LinearMode::kExact : LinearMode::kFast,
-          .num_sms = num_sms,
-          .workspace = linear_workspace_->data()};
+          .mode = options_.numerics,
+          .num_sms = device_->num_multiprocessors(),
+          .workspace = linear_workspace_ == nullptr ? nullptr : linear_workspace_->data()};
 }
 
 void CudaBackend::Linear(const TensorView& x, const PackedWeight& weight,
                          std::span<const float> bias, const TensorView& out) {
+  const OpProfiler::Scope scope(profiler_, "linear", weight.spec().name);
   PHALANX_CHECK(weight.spec().layout == WeightLayout::kLinear);
   PHALANX_CHECK_EQ(out.cols, weight.spec().out_features);
   PHALANX_CHECK(bias.empty() || static_cast<int64_t>(bias.size()) == out.cols);
@@ -190,6 +253,7 @@ void CudaBackend::Linear(const TensorView& x, const PackedWeight& weight,
 
 void CudaBackend::GateUpSwiglu(const TensorView& x, const PackedWeight& gate_up,
                                const TensorView& out) {
+  const OpProfiler::Scope scope(profiler_, "gate_up_swiglu", gate_up.spec().name);
   PHALANX_CHECK(gate_up.spec().layout == WeightLayout::kGateUp);
   PHALANX_CHECK_EQ(2 * out.cols, gate_up.spec().out_features);
   LaunchGateUpSwiglu(stream(), Product(x, gate_up, out), LinearOptionsFor(out));
@@ -199,6 +263,7 @@ void CudaBackend::GateUpSwiglu(const TensorView& x, const PackedWeight& gate_up,
 
 void CudaBackend::Norm(const TensorView& x, const float* delta, std::span<const float> weight,
                        float eps, const TensorView& out) {
+  const OpProfiler::Scope scope(profiler_, delta == nullptr ? "rms_norm" : "add_rms_norm");
   CheckDense(x);
   PHALANX_CHECK(x.rows == out.rows && x.cols == out.cols);
   PHALANX_CHECK_EQ(static_cast<int64_t>(weight.size()), x.cols);
@@ -215,6 +280,7 @@ void CudaBackend::Norm(const TensorView& x, const float* delta, std::span<const 
 }
 
 void CudaBackend::Add(const TensorView& a, const TensorView& b, const TensorView& out) {
+  const OpProfiler::Scope scope(profiler_, "add");
   PHALANX_CHECK(a.rows == out.rows && a.cols == out.cols);
   PHALANX_CHECK(b.rows == out.rows && b.cols == out.cols);
   for (const TensorView* const view : {&a, &b, &out}) CheckDense(*view);
@@ -224,8 +290,18 @@ void CudaBackend::Add(const TensorView& a, const TensorView& b, const TensorView
                        .out = static_cast<float*>(out.data)});
 }
 
+void CudaBackend::SumParts(const float* parts, int num_parts, const TensorView& out) {
+  const OpProfiler::Scope scope(profiler_, "sum_parts");
+  CheckDense(out);
+  LaunchSumParts(stream(), {.count = out.rows * out.cols,
+                            .num_parts = num_parts,
+                            .parts = parts,
+                            .out = static_cast<float*>(out.data)});
+}
+
 void CudaBackend::GatherRows(const TensorView& x, std::span<const int32_t> rows,
                              const TensorView& out) {
+  const OpProfiler::Scope scope(profiler_, "gather_rows");
   PHALANX_CHECK_EQ(static_cast<int64_t>(rows.size()), out.rows);
   PHALANX_CHECK_EQ(x.cols, out.cols);
   CheckDense(x);
@@ -250,6 +326,7 @@ KvLayout LayoutOf(const KvCache& cache, const HeadLayout& heads) {
 void CudaBackend::QkvRopeAppend(const TensorView& qkv, const BatchView& batch,
                                 const HeadLayout& heads, const RopeTable& rope, int64_t layer,
                                 KvCache& cache, const TensorView& q_out) {
+  const OpProfiler::Scope scope(profiler_, "qkv_rope_append");
   PHALANX_CHECK_EQ(2 * rope.half_dim, heads.head_dim);
   PHALANX_CHECK_EQ(qkv.rows, batch.num_tokens);
   PHALANX_CHECK_EQ(q_out.rows, batch.num_tokens);
@@ -276,6 +353,7 @@ void CudaBackend::QkvRopeAppend(const TensorView& qkv, const BatchView& batch,
 void CudaBackend::PagedAttention(const TensorView& q, const BatchView& batch,
                                  const HeadLayout& heads, float scale, int64_t layer,
                                  const KvCache& cache, const TensorView& out) {
+  const OpProfiler::Scope scope(profiler_, "paged_attention");
   PHALANX_CHECK_EQ(q.rows, batch.num_tokens);
   PHALANX_CHECK_EQ(out.rows, batch.num_tokens);
   PHALANX_CHECK_EQ(q.stride, heads.num_heads_local * heads.head_dim);
@@ -289,18 +367,15 @@ void CudaBackend::PagedAttention(const TensorView& q, const BatchView& batch,
                          .block_table = batch.block_table,
                          .max_blocks_per_seq = batch.max_blocks_per_seq,
                          .out = out.data};
-  const AttentionMode mode =
-      options_.numerics == Numerics::kExact ? AttentionMode::kExact : AttentionMode::kFast;
-  stream().Note(attention_.Fill(*device_, heads, mode, params));
+  stage_->Fill(params);
   LaunchAttention(stream(), params, options_.activation_dtype);
 }
 
 }  // namespace
 
 std::unique_ptr<Backend> CreateCudaBackend(const CudaBackendOptions& options,
-                                           std::unique_ptr<Device> device,
-                                           std::unique_ptr<Backend> host) {
-  return std::make_unique<CudaBackend>(options, std::move(device), std::move(host));
+                                           std::unique_ptr<Device> device) {
+  return std::make_unique<CudaBackend>(options, std::move(device));
 }
 
 }  // namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE

@@ -19,14 +19,13 @@ namespace phalanx::cuda {
 struct CudaBackendOptions {
   DType activation_dtype = DType::kBF16;  // or kF16
   Numerics numerics = Numerics::kExact;
+  OpProfile op_profile = OpProfile::kOff;
 };
 
 namespace PHALANX_CUDA_NAMESPACE {
 
-// `host` selects candidates, from logits in the host's memory.
 std::unique_ptr<Backend> CreateCudaBackend(const CudaBackendOptions& options,
-                                           std::unique_ptr<Device> device,
-                                           std::unique_ptr<Backend> host);
+                                           std::unique_ptr<Device> device);
 
 }  // namespace PHALANX_CUDA_NAMESPACE
 }  // namespace phalanx::cuda

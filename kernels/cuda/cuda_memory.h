@@ -1,15 +1,14 @@
-// What the backend keeps in a device's memory: buffers, weights, the KV cache, the step's arrays.
+// What the backend keeps in a device's memory: buffers, weights, the KV cache.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernels/backend.h"
-#include "kernels/cuda/attention.h"
 #include "kernels/cuda/device.h"
 
 namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE {
@@ -32,6 +31,49 @@ class CudaBuffer final : public Buffer {
   size_t size_bytes_;
 };
 
+// Makes `buffer` hold `bytes`, with room to spare where it has to grow, so that after some steps it
+// stays where it is. What it held is lost then.
+Status Reserve(Device& device, size_t bytes, std::string_view name,
+               std::unique_ptr<CudaBuffer>& buffer);
+// The parts of a plan, freed together. The device outlives it.
+class CudaBlock final : public Buffer {
+ public:
+  static StatusOr<std::unique_ptr<CudaBlock>> Allocate(Device& device, const MemoryPlan& plan);
+  ~CudaBlock() override { device_.FreeParts(parts_); }
+  void* data() const override { return parts_.empty() ? nullptr : parts_.front(); }
+  size_t size_bytes() const override { return size_bytes_; }
+
+ private:
+  CudaBlock(Device& device, std::vector<void*> parts, size_t size_bytes)
+      : device_(device), parts_(std::move(parts)), size_bytes_(size_bytes) {}
+
+  Device& device_;
+  std::vector<void*> parts_;
+  size_t size_bytes_;
+};
+
+// Host memory for Device::Send and Device::Fetch, freed on destruction. The device outlives it.
+class PinnedBuffer {
+ public:
+  static StatusOr<std::unique_ptr<PinnedBuffer>> Allocate(Device& device, size_t bytes,
+                                                          std::string_view name);
+  ~PinnedBuffer() { device_.FreeHost(data_); }
+  PinnedBuffer(const PinnedBuffer&) = delete;
+  PinnedBuffer& operator=(const PinnedBuffer&) = delete;
+  void* data() const { return data_; }
+  size_t size_bytes() const { return size_bytes_; }
+
+ private:
+  PinnedBuffer(Device& device, void* data, size_t size_bytes)
+      : device_(device), data_(data), size_bytes_(size_bytes) {}
+
+  Device& device_;
+  void* data_;
+  size_t size_bytes_;
+};
+
+class UploadRing;
+
 // Elements from one row to the next, so that each row begins where 16-byte loads may.
 constexpr int64_t RowStride(int64_t cols) { return (cols + 7) / 8 * 8; }
 
@@ -48,8 +90,10 @@ class CudaPackedWeight final : public PackedWeight {
   const void* data() const { return buffer_->data(); }
   int64_t row_stride() const { return RowStride(spec().in_features); }
 
-  // Safe from several threads for disjoint rows.
-  void PackRows(Device& device, int64_t first_row, const TensorView& rows);
+  // Enqueues the copy; `rows` may be overwritten when it returns. Safe from several threads for
+  // disjoint rows. INVALID_ARGUMENT naming the weight and the place where a float is larger than
+  // the device's type can say.
+  Status PackRows(UploadRing& ring, int64_t first_row, const TensorView& rows);
 
  private:
   CudaPackedWeight(const WeightSpec& spec, DType element, std::unique_ptr<CudaBuffer> buffer)
@@ -76,37 +120,6 @@ class CudaKvCache final : public KvCache {
 
   std::unique_ptr<CudaBuffer> buffer_;
   int64_t layer_bytes_;
-};
-
-// A step's arrays on the device, at one address for as long as no larger step comes.
-class StepArrays {
- public:
-  // All of the batch's arrays in one copy, valid until the next call.
-  StatusOr<ForwardBatch> Upload(Device& device, const ForwardBatch& host);
-
- private:
-  std::vector<int32_t> staging_;
-  std::unique_ptr<CudaBuffer> buffer_;
-};
-
-// A step's plan of attention on the device, made for its first layer and used by all.
-class StepAttention {
- public:
-  // The next step's rows come; `host` is valid until its last op.
-  void Begin(const BatchView& host) {
-    host_ = host;
-    is_planned_ = false;
-  }
-  // Fills what comes of the plan; RESOURCE_EXHAUSTED without memory.
-  Status Fill(Device& device, const HeadLayout& heads, AttentionMode mode, AttentionParams& params);
-
- private:
-  BatchView host_;
-  bool is_planned_ = false;
-  AttentionPlan plan_;
-  std::unique_ptr<CudaBuffer> items_;
-  std::unique_ptr<CudaBuffer> combinations_;
-  std::unique_ptr<CudaBuffer> partials_;  // sums, then weights
 };
 
 }  // namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE

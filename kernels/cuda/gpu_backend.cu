@@ -1,6 +1,8 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <chrono>
+#include <functional>
 #include <mutex>
 #include <string>
 
@@ -14,14 +16,16 @@ std::string_view Text(cudaError_t error) { return cudaGetErrorString(error); }
 
 class Gpu final : public Device {
  public:
-  Gpu(int index, const cudaDeviceProp& properties, cudaStream_t stream)
+  Gpu(int index, const cudaDeviceProp& properties, cudaStream_t compute, cudaStream_t copy)
       : index_(index),
         num_multiprocessors_(properties.multiProcessorCount),
         architecture_(fmt::format("sm_{}{}", properties.major, properties.minor)),
-        stream_(stream) {}
+        stream_(compute),
+        copy_stream_(copy) {}
   ~Gpu() override {
     Select();
     cudaStreamDestroy(stream_.handle());
+    cudaStreamDestroy(copy_stream_);
   }
 
   std::string_view name() const override { return "cuda"; }
@@ -34,7 +38,75 @@ class Gpu final : public Device {
     size_t total = 0;
     return cudaMemGetInfo(&free, &total) == cudaSuccess ? static_cast<int64_t>(free) : 0;
   }
-  StatusOr<void*> Allocate(size_t bytes, std::string_view name) override {
+  void CopyToDevice(void* to, const void* from, size_t bytes) override {
+    Copy(stream_.handle(), to, from, bytes, cudaMemcpyHostToDevice);
+    Synchronize(stream_.handle());
+  }
+  void CopyToHost(void* to, const void* from, size_t bytes) override {
+    Copy(stream_.handle(), to, from, bytes, cudaMemcpyDeviceToHost);
+    Synchronize(stream_.handle());
+  }
+  void Send(Queue queue, void* to, const void* from, size_t bytes) override {
+    Copy(StreamOf(queue), to, from, bytes, cudaMemcpyHostToDevice);
+  }
+  void Fetch(void* to, const void* from, size_t bytes) override {
+    Copy(stream_.handle(), to, from, bytes, cudaMemcpyDeviceToHost);
+  }
+  StatusOr<std::unique_ptr<Event>> CreateEvent() override {
+    Select();
+    cudaEvent_t event = nullptr;
+    const cudaError_t error = cudaEventCreate(&event);
+    if (error != cudaSuccess) {
+      return ResourceExhaustedError("GPU {}: cannot create an event: {}", index_, Text(error));
+    }
+    return std::make_unique<Mark>(*this, event);
+  }
+  Status Finish() override {
+    Select();
+    Synchronize(copy_stream_);
+    Synchronize(stream_.handle());
+    const std::lock_guard lock(mutex_);
+    return stream_.status();
+  }
+  void Note(Status status) override {
+    const std::lock_guard lock(mutex_);
+    stream_.Note(std::move(status));
+  }
+  Stream& stream() override { return stream_; }
+  void* stream_handle() override { return stream_.handle(); }
+  void SetWaitCheck(std::function<Status()> check) override { wait_check_ = std::move(check); }
+
+ private:
+  class Mark final : public Event {
+   public:
+    Mark(Gpu& gpu, cudaEvent_t event) : gpu_(gpu), event_(event) {}
+    ~Mark() override {
+      gpu_.Select();
+      cudaEventDestroy(event_);
+    }
+    void Record(Queue queue) override {
+      gpu_.Select();
+      gpu_.Check("an event", cudaEventRecord(event_, gpu_.StreamOf(queue)));
+    }
+    void Wait() override {
+      gpu_.Select();
+      gpu_.Check("an event's wait", gpu_.WaitFor([&] { return cudaEventQuery(event_); },
+                                                 [&] { return cudaEventSynchronize(event_); }));
+    }
+    double SecondsSince(const Event& begin) const override {
+      float milliseconds = 0;
+      gpu_.Select();
+      const auto& since = static_cast<const Mark&>(begin);
+      gpu_.Check("an event's time", cudaEventElapsedTime(&milliseconds, since.event_, event_));
+      return 1e-3 * static_cast<double>(milliseconds);
+    }
+
+   private:
+    Gpu& gpu_;
+    cudaEvent_t event_;
+  };
+
+  StatusOr<void*> TakeDevice(size_t bytes, std::string_view name) override {
     Select();
     void* p = nullptr;
     const size_t size = std::max<size_t>(bytes, 1);
@@ -47,41 +119,66 @@ class Gpu final : public Device {
     return ResourceExhaustedError("{}: cannot allocate {} bytes on GPU {}, {} are free: {}", name,
                                   bytes, index_, FreeBytes(), Text(error));
   }
-  void Free(void* p) override {
+  void ReturnDevice(void* p) override {
     Select();
     cudaFree(p);
   }
-  void CopyToDevice(void* to, const void* from, size_t bytes) override {
-    // From pageable memory, which has been read when the call returns.
-    Copy(to, from, bytes, cudaMemcpyHostToDevice);
-  }
-  void CopyToHost(void* to, const void* from, size_t bytes) override {
-    Copy(to, from, bytes, cudaMemcpyDeviceToHost);
-    stream_.Note(Finish());
-  }
-  Status Finish() override {
+  StatusOr<void*> TakeHost(size_t bytes, std::string_view name) override {
     Select();
-    const cudaError_t error = cudaStreamSynchronize(stream_.handle());
-    const std::lock_guard lock(mutex_);
-    if (error != cudaSuccess) {
-      stream_.Note(InternalError("GPU {}: {}, at or before kernel {}", index_, Text(error),
-                                 stream_.last_kernel()));
-    }
-    return stream_.status();
+    void* p = nullptr;
+    const cudaError_t error = cudaHostAlloc(&p, std::max<size_t>(bytes, 1), cudaHostAllocDefault);
+    if (error == cudaSuccess) return p;
+    cudaGetLastError();
+    return ResourceExhaustedError("{}: cannot pin {} bytes of the host's memory: {}", name, bytes,
+                                  Text(error));
   }
-  Stream& stream() override { return stream_; }
+  void ReturnHost(void* p) override {
+    Select();
+    cudaFreeHost(p);
+  }
+  Parts parts() const override { return Parts::kTogether; }
 
- private:
   // The current device is each thread's own.
   void Select() const { cudaSetDevice(index_); }
+  cudaStream_t StreamOf(Queue queue) const {
+    return queue == Queue::kCompute ? stream_.handle() : copy_stream_;
+  }
 
-  void Copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
-    if (bytes == 0) return;
-    Select();
-    const cudaError_t error = cudaMemcpyAsync(to, from, bytes, kind, stream_.handle());
+  // What another library enqueued may wait for another process, for ever where that is gone.
+  // `query` says whether the work is over, `wait` waits for it.
+  template <typename Query, typename Wait>
+  cudaError_t WaitFor(Query query, Wait wait) {
+    if (!wait_check_) return wait();
+    using Clock = std::chrono::steady_clock;
+    constexpr auto kBetweenChecks = std::chrono::milliseconds(1);
+    for (Clock::time_point next_check = Clock::now() + kBetweenChecks;;) {
+      const cudaError_t error = query();
+      if (error != cudaErrorNotReady) return error;
+      if (Clock::now() < next_check) continue;
+      if (const Status status = wait_check_(); !status.ok()) {
+        const std::lock_guard lock(mutex_);
+        stream_.Note(status);
+        return cudaSuccess;
+      }
+      next_check = Clock::now() + kBetweenChecks;
+    }
+  }
+
+  void Check(std::string_view what, cudaError_t error) {
     if (error == cudaSuccess) return;
     const std::lock_guard lock(mutex_);
-    stream_.Note(InternalError("GPU {}: a copy of {} bytes: {}", index_, bytes, Text(error)));
+    stream_.Note(InternalError("GPU {}: {}: {}, at or before kernel {}", index_, what, Text(error),
+                               stream_.last_kernel()));
+  }
+  void Copy(cudaStream_t stream, void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+    if (bytes == 0) return;
+    Select();
+    const cudaError_t error = cudaMemcpyAsync(to, from, bytes, kind, stream);
+    if (error != cudaSuccess) Check(fmt::format("a copy of {} bytes", bytes), error);
+  }
+  void Synchronize(cudaStream_t stream) {
+    Check("waiting", WaitFor([&] { return cudaStreamQuery(stream); },
+                             [&] { return cudaStreamSynchronize(stream); }));
   }
 
   int index_;
@@ -89,6 +186,8 @@ class Gpu final : public Device {
   std::string architecture_;
   std::mutex mutex_;
   Stream stream_;
+  std::function<Status()> wait_check_;
+  cudaStream_t copy_stream_;
 };
 
 StatusOr<std::unique_ptr<Device>> OpenGpu(int index) {
@@ -113,7 +212,8 @@ StatusOr<std::unique_ptr<Device>> OpenGpu(int index) {
     return refuse(fmt::format("at most {} ranks on this host, one for each GPU", count));
   }
   cudaDeviceProp properties{};
-  cudaStream_t stream = nullptr;
+  cudaStream_t compute = nullptr;
+  cudaStream_t copy = nullptr;
   cudaError_t error = cudaGetDeviceProperties(&properties, index);
   constexpr int kLeastMajor = 8;
   if (error == cudaSuccess && properties.major < kLeastMajor) {
@@ -121,21 +221,22 @@ StatusOr<std::unique_ptr<Device>> OpenGpu(int index) {
                               properties.major, properties.minor));
   }
   if (error == cudaSuccess) error = cudaSetDevice(index);
-  if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  for (cudaStream_t* const stream : {&compute, &copy}) {
+    if (error == cudaSuccess) error = cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking);
+  }
   if (error != cudaSuccess) {
     return ResourceExhaustedError("GPU {} cannot be used: {}", index, Text(error));
   }
-  return std::make_unique<Gpu>(index, properties, stream);
+  return std::make_unique<Gpu>(index, properties, compute, copy);
 }
 
 }  // namespace
 }  // namespace device
 
 StatusOr<std::unique_ptr<Backend>> CreateGpuBackend(const CudaBackendOptions& options,
-                                                    int device_index,
-                                                    std::unique_ptr<Backend> host) {
+                                                    int device_index) {
   PHALANX_ASSIGN_OR_RETURN(auto gpu, device::OpenGpu(device_index));
-  return device::CreateCudaBackend(options, std::move(gpu), std::move(host));
+  return device::CreateCudaBackend(options, std::move(gpu));
 }
 
 }  // namespace phalanx::cuda

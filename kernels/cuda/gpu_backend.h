@@ -8,12 +8,10 @@
 
 namespace phalanx::cuda {
 
-// On the host's GPU `device_index`, as CUDA_VISIBLE_DEVICES numbers them. `host` selects
-// candidates. INVALID_ARGUMENT naming --device: no driver, one that is older than this build's
-// runtime, no such GPU, or one before sm_80. RESOURCE_EXHAUSTED where it has no memory for a
-// context.
+// On the host's GPU `device_index`, as CUDA_VISIBLE_DEVICES numbers them. INVALID_ARGUMENT naming
+// --device: no driver, one that is older than this build's runtime, no such GPU, or one before
+// sm_80. RESOURCE_EXHAUSTED where it has no memory for a context.
 StatusOr<std::unique_ptr<Backend>> CreateGpuBackend(const CudaBackendOptions& options,
-                                                    int device_index,
-                                                    std::unique_ptr<Backend> host);
+                                                    int device_index);
 
 }  // namespace phalanx::cuda

@@ -37,7 +37,7 @@ int64_t TilesOf(GemmTile tile, int64_t rows, int64_t weight_rows) {
 GemmTile LowTile(int64_t rows, int64_t weight_rows, const LinearOptions& options) {
   const auto choose = [&](GemmTile wide, GemmTile narrow) {
     // Splitting in_features fills the device better, but changes the order of a row's sum.
-    if (options.mode == LinearMode::kFast) return wide;
+    if (options.mode == Numerics::kFast) return wide;
     return TilesOf(wide, rows, weight_rows) >= options.num_sms ? wide : narrow;
   };
   if (rows <= 16) return choose(GemmTile::k16x64, GemmTile::k16x16);
@@ -49,7 +49,7 @@ void LaunchProduct(Stream& stream, const LinearParams& params, const LinearOptio
                    Epilogue epilogue) {
   Check(params, options);
   if (params.rows == 0 || params.out_features == 0) return;
-  if (options.mode == LinearMode::kFast && params.rows <= kMaxGemvRows) {
+  if (options.mode == Numerics::kFast && params.rows <= kMaxGemvRows) {
     return LaunchGemv(stream, params, options, epilogue);
   }
   const GemmPlan plan =
@@ -62,7 +62,7 @@ void LaunchProduct(Stream& stream, const LinearParams& params, const LinearOptio
 
 GemmPlan PlanGemm(int64_t rows, int64_t weight_rows, int64_t in_features,
                   const LinearOptions& options) {
-  if (options.mode == LinearMode::kExact) {
+  if (options.mode == Numerics::kExact) {
     const bool fills = 2 * TilesOf(GemmTile::k128x128, rows, weight_rows) >= options.num_sms;
     return {.tile = rows > 64 && fills ? GemmTile::k128x128 : LowTile(rows, weight_rows, options)};
   }

@@ -11,13 +11,9 @@
 
 #include "kernels/base/dtype.h"
 #include "kernels/cuda/stream.h"
+#include "kernels/numerics.h"
 
 namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE {
-
-enum class LinearMode : uint8_t {
-  kFast,   // the fastest kernel for the number of rows
-  kExact,  // a row has the same bits among any number of rows
-};
 
 struct LinearParams {
   int64_t rows = 0;
@@ -36,7 +32,7 @@ struct LinearParams {
 struct LinearOptions {
   DType dtype = DType::kBF16;      // of x and weight: kBF16 or kF16
   DType out_dtype = DType::kBF16;  // dtype or kF32
-  LinearMode mode = LinearMode::kFast;
+  Numerics mode = Numerics::kFast;
   int num_sms = 1;  // the device's streaming multiprocessors
   // LinearWorkspaceBytes(num_sms), for one launch at a time. Not used in kExact.
   void* workspace = nullptr;

@@ -51,7 +51,7 @@ struct GemmPlan {
 GemmPlan PlanGemm(int64_t rows, int64_t weight_rows, int64_t in_features,
                   const LinearOptions& options);
 
-// More rows than this take tensor cores even in LinearMode::kFast.
+// More rows than this take tensor cores even in Numerics::kFast.
 inline constexpr int64_t kMaxGemvRows = 8;
 
 // rows: 1 to kMaxGemvRows.

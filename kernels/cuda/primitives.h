@@ -3,7 +3,8 @@
 // kernel runs in tests on machines without a GPU.
 //
 // A kernel is a function template `PHALANX_KERNEL(max_threads) void Name(const Params params)` over
-// plain structs of pointers and numbers. It touches global memory through pointers in its
+// plain structs of pointers and numbers; a second argument is how many blocks a multiprocessor
+// should hold, where registers depend on it. It touches global memory through pointers in its
 // parameters, shared memory through SharedMemory, and nothing else. Threads of a block are a
 // multiple of 32 and one-dimensional. All warp operations are for the whole warp.
 //
@@ -17,17 +18,18 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #define PHALANX_DEVICE __device__ __forceinline__
-#define PHALANX_KERNEL(max_threads) __global__ void __launch_bounds__(max_threads)
+#define PHALANX_KERNEL(...) __global__ void __launch_bounds__(__VA_ARGS__)
 #define PHALANX_UNROLL _Pragma("unroll")
 #define PHALANX_NO_UNROLL _Pragma("unroll 1")
 #define PHALANX_CUDA_NAMESPACE device
 #else
+#include <bit>
 #include <cmath>
 
 #include "kernels/base/dtype.h"
 #include "kernels/cuda/emulation/thread.h"
 #define PHALANX_DEVICE inline
-#define PHALANX_KERNEL(max_threads) void
+#define PHALANX_KERNEL(...) void
 #define PHALANX_UNROLL
 #define PHALANX_NO_UNROLL
 #define PHALANX_CUDA_NAMESPACE emulated
@@ -130,6 +132,24 @@ uint32_t PackPair(float low, float high) {
 }
 #endif
 
+// The bits of a float, and back.
+#ifdef __CUDACC__
+PHALANX_DEVICE uint32_t FloatBits(float value) { return __float_as_uint(value); }
+PHALANX_DEVICE float BitsFloat(uint32_t bits) { return __uint_as_float(bits); }
+#else
+PHALANX_DEVICE uint32_t FloatBits(float value) { return std::bit_cast<uint32_t>(value); }
+PHALANX_DEVICE float BitsFloat(uint32_t bits) { return std::bit_cast<float>(bits); }
+#endif
+
+// How many bits are set; the index of the lowest one that is.
+#ifdef __CUDACC__
+PHALANX_DEVICE int PopCount(uint32_t bits) { return __popc(bits); }
+PHALANX_DEVICE int LowestBit(uint32_t bits) { return __ffs(static_cast<int>(bits)) - 1; }
+#else
+PHALANX_DEVICE int PopCount(uint32_t bits) { return std::popcount(bits); }
+PHALANX_DEVICE int LowestBit(uint32_t bits) { return std::countr_zero(bits); }
+#endif
+
 // 2^x within 2^-22 of its value; 2^0 is 1 and 2^-inf is 0. Results below 2^-126 may be 0.
 #ifdef __CUDACC__
 PHALANX_DEVICE float Exp2(float x) {
@@ -229,6 +249,42 @@ PHALANX_DEVICE void SyncThreads() { emulation::SyncThreads(); }
 PHALANX_DEVICE void SyncWarp() { emulation::SyncWarp(); }
 #endif
 
+// A barrier of `threads` threads, whole warps, of the block's (PTX ISA, bar.sync): those that came
+// to the same `barrier`, 1 to 15, meet. Others neither wait nor are waited for.
+#ifdef __CUDACC__
+PHALANX_DEVICE void SyncBarrier(int barrier, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+#else
+PHALANX_DEVICE void SyncBarrier(int barrier, int threads) {
+  emulation::SyncBarrier(barrier, threads);
+}
+#endif
+
+// Atomic updates of a word of global or shared memory; what was there before. They order nothing
+// else. Sums of floats are not among them: their order would be another each time.
+#ifdef __CUDACC__
+PHALANX_DEVICE uint32_t AtomicAdd(uint32_t* p, uint32_t value) { return atomicAdd(p, value); }
+PHALANX_DEVICE uint32_t AtomicMax(uint32_t* p, uint32_t value) { return atomicMax(p, value); }
+// Stores `value` where `expected` was.
+PHALANX_DEVICE uint32_t AtomicCompareExchange(uint32_t* p, uint32_t expected, uint32_t value) {
+  return atomicCAS(p, expected, value);
+}
+#else
+PHALANX_DEVICE uint32_t AtomicAdd(uint32_t* p, uint32_t value) {
+  return emulation::AtomicUpdate(
+      p, [](uint32_t old, uint32_t v, uint32_t) { return old + v; }, value, 0);
+}
+PHALANX_DEVICE uint32_t AtomicMax(uint32_t* p, uint32_t value) {
+  return emulation::AtomicUpdate(
+      p, [](uint32_t old, uint32_t v, uint32_t) { return old > v ? old : v; }, value, 0);
+}
+PHALANX_DEVICE uint32_t AtomicCompareExchange(uint32_t* p, uint32_t expected, uint32_t value) {
+  return emulation::AtomicUpdate(
+      p, [](uint32_t old, uint32_t v, uint32_t e) { return old == e ? v : old; }, value, expected);
+}
+#endif
+
 // Warp shuffles and votes (PTX ISA, shfl.sync and vote.sync). T has 4 bytes.
 #ifdef __CUDACC__
 inline constexpr unsigned kFullWarp = 0xffffffffu;
@@ -253,8 +309,16 @@ PHALANX_DEVICE T ShuffleFrom(T value, int lane) {
 PHALANX_DEVICE unsigned Ballot(bool vote) { return emulation::Ballot(vote); }
 #endif
 
-// Sums and maxima over the warp in a fixed tree, the same value in every lane.
-PHALANX_DEVICE float WarpSum(float value) {
+// The largest value of the warp, in every lane (PTX ISA, redux.sync).
+#ifdef __CUDACC__
+PHALANX_DEVICE uint32_t WarpMax(uint32_t value) { return __reduce_max_sync(kFullWarp, value); }
+#else
+PHALANX_DEVICE uint32_t WarpMax(uint32_t value) { return emulation::WarpMax(value); }
+#endif
+
+// The sum over the warp in a fixed tree, the same value in every lane. T has 4 bytes.
+template <typename T>
+PHALANX_DEVICE T WarpSum(T value) {
   PHALANX_UNROLL
   for (int mask = kWarpSize / 2; mask > 0; mask /= 2) value += ShuffleXor(value, mask);
   return value;

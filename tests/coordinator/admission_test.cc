@@ -34,8 +34,8 @@ class AdmissionTest : public ::testing::Test {
   Status CheckChoices(int32_t num_choices) {
     return admission_.Check({.load = {num_choices, 1}}, now_);
   }
-  double RetrySeconds() const {
-    return 1e-3 * static_cast<double>(admission_.retry_delay().count());
+  static double RetrySeconds(const Status& refused) {
+    return 1e-3 * static_cast<double>(refused.retry_after().count());
   }
   // It had taken no time.
   void LeaveServed() {
@@ -92,8 +92,7 @@ TEST_F(AdmissionTest, TheRetryTimeIsThatOfThePlaceThatIsMissing) {
     LeaveServed();
     Enter(1);
   }
-  ASSERT_FALSE(Check(1).ok());
-  EXPECT_NEAR(static_cast<double>(admission_.retry_delay().count()), 3000, 10);
+  EXPECT_NEAR(RetrySeconds(Check(1)), 3, 0.01);
 }
 
 TEST_F(AdmissionTest, TimeWithPlacesLeftIsNoTimeBetweenEnds) {
@@ -107,8 +106,7 @@ TEST_F(AdmissionTest, TimeWithPlacesLeftIsNoTimeBetweenEnds) {
     Enter(1);
   }
   for (int i = 0; i < 100; ++i) Enter(1);
-  ASSERT_FALSE(Check(1).ok());
-  EXPECT_NEAR(RetrySeconds(), 0.2, 0.01);
+  EXPECT_NEAR(RetrySeconds(Check(1)), 0.2, 0.01);
 }
 
 TEST_F(AdmissionTest, WhoWouldWaitTooLongForAPlaceIsRefused) {
@@ -120,7 +118,34 @@ TEST_F(AdmissionTest, WhoWouldWaitTooLongForAPlaceIsRefused) {
   EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
   EXPECT_THAT(refused.message(), HasSubstr("14 sequences are running or waiting"));
   EXPECT_THAT(refused.message(), HasSubstr("11.0 s"));
-  EXPECT_NEAR(RetrySeconds(), 1, 1e-3);
+  EXPECT_NEAR(RetrySeconds(refused), 1, 1e-3);
+}
+
+// Two run, and the group lets no third one run.
+TEST_F(AdmissionTest, TheGroupMayHaveFewerPlaces) {
+  Enter(1);
+  Enter(1);
+  Enter(1);
+  now_ += seconds(100);
+  admission_.OnPlaces(2, now_);
+  for (int i = 0; i < 100; ++i) {
+    now_ += seconds(3);
+    LeaveServed();
+    Enter(1);
+  }
+  EXPECT_NEAR(*admission_.end_interval_s(now_), 3, 1e-6)
+      << "what was before all places were taken is no sign";
+  EXPECT_TRUE(Check(1).ok()) << "6 s";
+  Enter(1);
+  Enter(1);
+  const Status refused = Check(1);
+  EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(refused.message(), HasSubstr("12.0 s"));
+
+  admission_.OnPlaces(1000, now_);
+  admission_.LeaveUnserved();
+  admission_.LeaveUnserved();
+  EXPECT_TRUE(Check(1).ok()) << "a fourth can run";
 }
 
 TEST_F(AdmissionTest, AfterAPlaceComesPrefill) {
@@ -131,17 +156,17 @@ TEST_F(AdmissionTest, AfterAPlaceComesPrefill) {
     admission_.TakeUp(1, 3, now_);
     admission_.LeaveUnserved();
   }
-  EXPECT_FALSE(Check(1).ok());
-  EXPECT_NEAR(RetrySeconds(), 1, 0.01);
+  EXPECT_NEAR(RetrySeconds(Check(1)), 1, 0.01);
 }
 
 TEST_F(AdmissionTest, WhoComesWhenToldFindsAPlace) {
   FillPlaces(10);
   for (const int num_more : {1, 5, 20}) {
     for (int i = 0; i < num_more; ++i) Enter(1);
-    ASSERT_FALSE(Check(1).ok());
+    const Status refused = Check(1);
+    ASSERT_FALSE(refused.ok());
     // The group goes on as it did.
-    const int ends = static_cast<int>(std::ceil(RetrySeconds()));
+    const int ends = static_cast<int>(std::ceil(RetrySeconds(refused)));
     EXPECT_EQ(ends, num_more + 1);
     for (int i = 0; i < ends; ++i) {
       EXPECT_FALSE(Check(1).ok()) << "sooner there is none";
@@ -170,8 +195,7 @@ TEST_F(AdmissionTest, AnswersThatBeganTogetherEndTogether) {
     begin_all();
   }
   EXPECT_NEAR(*admission_.end_interval_s(now_), 3, 0.5);
-  EXPECT_FALSE(Check(1).ok()) << "the next end is in 12 s";
-  EXPECT_NEAR(RetrySeconds(), 2, 0.1);
+  EXPECT_NEAR(RetrySeconds(Check(1)), 2, 0.1) << "the next end is in 12 s";
   now_ += seconds(3);
   EXPECT_TRUE(Check(1).ok()) << "now it is in 9 s";
   for (int i = 0; i < 3; ++i) Enter(1);
@@ -219,8 +243,8 @@ TEST_F(AdmissionTest, PromptsThatAreServedLaterAreNotWaitedFor) {
 
 TEST_F(AdmissionTest, TheRetryTimeOfAShareIsThatOfItsOwnEnds) {
   FillPlaces(0);
-  admission_.RefusedByShare(2, 1, now_);
-  EXPECT_NEAR(RetrySeconds(), 8, 1e-3) << "two of the ends that come one in four to it";
+  EXPECT_EQ(admission_.ShareDelay(2, 1, now_), seconds(8))
+      << "two of the ends that come one in four to it";
 }
 
 TEST_F(AdmissionTest, PromptsThatWaitForPlacesTeachNoRateOfPrefill) {
@@ -254,7 +278,7 @@ TEST_F(AdmissionTest, WhatWouldWaitTooLongIsRefusedWithAnHonestTime) {
   EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
   EXPECT_THAT(refused.message(), HasSubstr("500 prompt tokens wait"));
   EXPECT_THAT(refused.message(), HasSubstr("15.0 s"));
-  EXPECT_NEAR(static_cast<double>(admission_.retry_delay().count()), 5000, 10);
+  EXPECT_NEAR(RetrySeconds(refused), 5, 0.01);
 }
 
 TEST_F(AdmissionTest, ALongPromptAloneIsServed) {
@@ -270,7 +294,7 @@ TEST_F(AdmissionTest, WhatCannotMeetItsDeadlineIsRefusedAtOnce) {
   const Status refused = Check(1500, now_ + seconds(3));
   EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
   EXPECT_THAT(refused.message(), HasSubstr("deadline is in 3.0 s"));
-  EXPECT_NEAR(static_cast<double>(admission_.retry_delay().count()), 1000, 10);
+  EXPECT_NEAR(RetrySeconds(refused), 1, 0.01);
 }
 
 TEST_F(AdmissionTest, WhatGivesUpNoLongerWaits) {

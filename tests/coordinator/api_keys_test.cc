@@ -43,7 +43,7 @@ TEST(Sha256Test, IsTheStandards) {
 
 TEST(KeyFileTest, ReadsIdsDigestsAndOptions) {
   const KeyFile file("# who\n\nalice " + Hex("a") + "\n  bob-2\t" + Hex("b") +
-                     "  expires=2027-01-31 streams=4\r\n");
+                     "  expires=2027-01-31 streams=4 metrics\r\n");
   const auto keys = ReadApiKeys(file.path());
   ASSERT_TRUE(keys.ok()) << keys.status();
   ASSERT_EQ(keys->size(), 2U);
@@ -52,6 +52,8 @@ TEST(KeyFileTest, ReadsIdsDigestsAndOptions) {
   EXPECT_FALSE((*keys)[0].expires);
   EXPECT_EQ((*keys)[1].id, "bob-2");
   EXPECT_EQ((*keys)[1].max_streams, 4);
+  EXPECT_FALSE((*keys)[0].may_read_metrics);
+  EXPECT_TRUE((*keys)[1].may_read_metrics);
   EXPECT_EQ((*keys)[1].expires,
             std::chrono::sys_days(std::chrono::year(2027) / std::chrono::January / 31));
 }
@@ -85,6 +87,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "line 3: id: a is there twice"},
         BadFile{"Day", "a " + Hex("a") + " expires=2027-02-30\n", "expires: is no day"},
         BadFile{"Streams", "a " + Hex("a") + " streams=0\n", "streams: is no such number"},
+        BadFile{"MetricsValue", "a " + Hex("a") + " metrics=1\n", "an unknown option"},
         BadFile{"Option", "a " + Hex("a") + " sk-secret\n", "an unknown option"}),
     [](const auto& info) { return info.param.name; });
 
@@ -101,7 +104,8 @@ TEST(KeyFileTest, OthersMayNotReadIt) {
 
 std::vector<ApiKey> AliceAndBob() {
   return {{.id = "alice", .digest = Sha256("key-a"), .expires = {}},
-          {.id = "bob", .digest = Sha256("key-b"), .expires = {}, .max_streams = 2}};
+          {.id = "bob", .digest = Sha256("key-b"), .expires = {}, .max_streams = 2},
+          {.id = "monitor", .digest = Sha256("key-m"), .expires = {}, .may_read_metrics = true}};
 }
 
 TEST(ApiKeysTest, LetsInWhoHasOne) {
@@ -177,6 +181,19 @@ TEST(FairShareTest, AGreedyKeyGetsNoMoreThanItsShare) {
   }
 }
 
+TEST(FairShareTest, ExpectsAnswersLikeThoseThatTheKeyHad) {
+  FairShare share;
+  EXPECT_EQ(share.ExpectedOutput("a", 1000), 0);
+  for (int i = 0; i < 100; ++i) {
+    share.LearnOutput("a", 100);
+    share.LearnOutput("b", 20);
+  }
+  EXPECT_EQ(share.ExpectedOutput("a", 1000), 100);
+  EXPECT_EQ(share.ExpectedOutput("a", 30), 30);
+  EXPECT_EQ(share.ExpectedOutput("b", 1000), 20);
+  EXPECT_NEAR(static_cast<double>(share.ExpectedOutput("c", 1000)), 60, 20) << "as others had";
+}
+
 TEST(FairShareTest, CountsTokensAndNotRequests) {
   FairShare share;
   share.Enter("talker", 10);
@@ -195,7 +212,7 @@ TEST(FairShareTest, IdleTimeIsNotSavedUp) {
 
 class WithKeys : public ::testing::Test {
  protected:
-  WithKeys() { service_.AttachEngine(); }
+  WithKeys() : engine_(service_.AttachEngine()) {}
 
   grpc::Status Call(const char* authorization,
                     v1::GenerateRequest request = testing::TextRequest("Hi")) {
@@ -218,6 +235,7 @@ class WithKeys : public ::testing::Test {
                        {.model_dir = testing::DemoModel()},
                        std::make_shared<RequestObserver>(),
                        std::make_shared<ApiKeys>(AliceAndBob())};
+  testing::FakeEngine& engine_;
   internal::Submit last_;
 };
 
@@ -248,6 +266,19 @@ TEST_F(WithKeys, EveryMethodAsksForOne) {
   auto reader = service_.stub().ChatStream(&context, chat);
   EXPECT_EQ(TestService::ReadAll(*reader).status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_TRUE(service_.submits().empty());
+}
+
+TEST_F(WithKeys, OnlyThoseThatMaySeeWhatCountsEverybody) {
+  const auto ask = [&](const char* authorization) {
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", authorization);
+    v1::ServerInfo info;
+    return service_.stub().GetServerInfo(&context, {}, &info);
+  };
+  const grpc::Status refused = ask("Bearer key-a");
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_THAT(refused.error_message(), HasSubstr("metrics: this key may not read them, allowed: "));
+  EXPECT_TRUE(ask("Bearer key-m").ok());
 }
 
 TEST_F(WithKeys, EachHasItsOwnLimitAndItsOwnCache) {
@@ -283,6 +314,31 @@ TEST_F(WithKeys, WhoHasUsedLessStartsEarlier) {
   const auto c = Open(other, "Bearer key-b");
   EXPECT_LT(last_.fair_start(), of_second);
   for (grpc::ClientContext* context : {&first, &second, &other}) context->TryCancel();
+}
+
+// Requests that a key queues at once are apart by prompt and answer, and what an answer did not
+// have is given back.
+TEST_F(WithKeys, AQueueIsChargedForItsAnswersBeforeTheyCome) {
+  grpc::ClientContext first;
+  grpc::ClientContext second;
+  grpc::ClientContext third;
+  const auto a = Open(first, "Bearer key-a");
+  engine_.Send(
+      testing::FakeEngine::Output(last_.request(), 0, {1, 2, 3}, internal::ENGINE_FINISH_LENGTH));
+  EXPECT_TRUE(TestService::ReadAll(*a).status.ok());
+  const auto b = Open(second, "Bearer key-a");
+  const int64_t of_second = last_.fair_start();
+  EXPECT_EQ(of_second, last_.prompt_ids_size() + 3);
+  const auto c = Open(third, "Bearer key-a");
+  EXPECT_EQ(last_.fair_start() - of_second, last_.prompt_ids_size() + 3);
+  second.TryCancel();
+  service_.cancels().Pop();
+  third.TryCancel();
+  service_.cancels().Pop();
+  grpc::ClientContext fourth;
+  const auto d = Open(fourth, "Bearer key-a");
+  EXPECT_EQ(last_.fair_start() - of_second, 2 * last_.prompt_ids_size());
+  fourth.TryCancel();
 }
 
 // The group serves a key that has used less first, so it does not wait for what others queued.

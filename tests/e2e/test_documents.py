@@ -1,4 +1,4 @@
-"""What the documents say of flags and of memory is what the programs say and what the formula gives."""
+"""What the documents say of flags and of memory is what the programs say and what the formula gives; links lead somewhere."""
 
 import os
 import pathlib
@@ -106,6 +106,42 @@ class Capacity(unittest.TestCase):
                 shown = int(per_gib.replace(",", ""))
                 self.assertTrue(0.9 * tokens < shown <= tokens, (shown, tokens))
                 self.assertEqual(int(streams.replace(",", "")), 4 * 2**30 // bytes_per_token // 1024)
+
+
+def anchors_of(text: str) -> set[str]:
+    """Of the headings, as GitHub makes them: lower case, without punctuation, a dash for each space."""
+    found: dict[str, int] = {}
+    for heading in re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        anchor = re.sub(r"[^\w\- ]", "", words.strip().lower()).replace(" ", "-")
+        found[anchor] = found.get(anchor, -1) + 1
+    return {name if i == 0 else f"{name}-{i}" for name, count in found.items() for i in range(count + 1)}
+
+
+def broken_links(page: pathlib.Path) -> list[str]:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", text)):
+        if re.match(r"[a-z]+:", target):
+            continue  # not ours
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors_of(file.read_text())):
+            broken.append(target)
+    return broken
+
+
+class Links(unittest.TestCase):
+    def test_each_leads_to_a_file_and_a_heading(self):
+        pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+        self.assertGreater(len(pages), 8)
+        for page in pages:
+            with self.subTest(page=page.name):
+                self.assertEqual(broken_links(page), [])
+
+    def test_anchors_are_githubs(self):
+        self.assertEqual(anchors_of("# Keys, metrics and TLS\n```\n# no heading\n```\n## A `b`\n## A b\n"),
+                         {"keys-metrics-and-tls", "a-b", "a-b-1"})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,7 @@ class Keys(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.file = pathlib.Path(cls.folder.name) / "keys"
-        cls.alice = cls.make("alice")
+        cls.alice = cls.make("alice", "--metrics")
         cls.bob = cls.make("bob", "--streams", "1")
         cls.service = Service("--served-model-name", "demo", "--api-key-file", str(cls.file), ranks=1)
 
@@ -35,6 +37,8 @@ class Keys(unittest.TestCase):
         cls.folder.cleanup()
         assert cls.alice not in log and cls.bob not in log, "a key in the log"
         assert "key=alice" in log, log
+        for protocol in ("http", "grpc"):
+            assert re.search(rf"W coordinator: refused protocol={protocol} peer=\S*127\.0\.0\.1:\d+ reason=\"an API key that is not known\"", log), log
 
     @classmethod
     def make(cls, *arguments: str) -> str:
@@ -73,6 +77,33 @@ class Keys(unittest.TestCase):
                 self.assertNotEqual(response.status, 401, text)
         for path in OPEN:
             self.assertEqual(self.send("GET", path)[0].status, 200, path)
+
+    def test_figures_are_for_keys_that_may_read_them(self):
+        response, text = self.send("GET", "/metrics", self.bob)
+        self.assertEqual(response.status, 403, text)
+        error = json.loads(text)["error"]
+        self.assertEqual((error["code"], error["type"]), (403, "PermissionDeniedError"))
+        self.assertIn("metrics: this key may not read them, allowed: keys whose line", error["message"])
+        response, text = self.send("GET", "/metrics", self.alice)
+        self.assertEqual(response.status, 200, text)
+        self.assertIn("phalanx_requests_refused_total", text)
+        for key, code, words in ((self.bob, 1, "PERMISSION_DENIED"), (self.alice, 0, "")):
+            done = subprocess.run([str(BIN / "phalanx"), "top", "--once", "--server", self.service.address],
+                                  env={**os.environ, "PHALANX_API_KEY": key}, capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(words, done.stderr)
+
+    def test_bodies_of_strangers_are_not_read(self):
+        for path in ("/v1/completions", "/metrics", "/health", "/nowhere"):
+            with self.subTest(path=path):
+                host, port = self.service.http_address.rsplit(":", 1)
+                with socket.create_connection((host, int(port)), timeout=30) as stranger:
+                    stranger.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n".encode())
+                    answer = b""
+                    while piece := stranger.recv(4096):  # until it is closed, and before a byte of the body
+                        answer += piece
+                self.assertTrue(answer.startswith(b"HTTP/1.1 401 "), answer)
+                self.assertIn(b"Connection: close", answer)
 
     def test_lists_of_prompts_beyond_a_keys_limit_are_refused_for_good(self):
         body = {"prompt": ["Hi"] * 17, "max_tokens": 1}

@@ -77,6 +77,13 @@ class Tls(unittest.TestCase):
         response = connection.getresponse()
         return response, response.read().decode()
 
+    def wait_for(self, pattern: str) -> None:
+        """Until a line of the coordinator's log fits."""
+        until = time.monotonic() + 20
+        while not any(re.search(pattern, line) for line in self.service.stderr_lines):
+            self.assertLess(time.monotonic(), until, f"no {pattern!r} in the log")
+            time.sleep(0.01)
+
     def raw(self, address: str | None = None) -> socket.socket:
         host, port = (address or self.service.http_address).rsplit(":", 1)
         return socket.create_connection((host, int(port)), timeout=30)
@@ -115,6 +122,7 @@ class ServerCertificate(Tls):
         with self.raw() as plain:
             plain.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
             self.assertIn(b"this port speaks TLS", plain.recv(4096))
+        self.wait_for(r'W coordinator: refused protocol=http peer=127\.0\.0\.1:\d+ reason="the TLS handshake failed" detail=')
         with self.assertRaises(ssl.SSLCertVerificationError):
             self.connect(ssl.create_default_context()).request("GET", "/health")
 
@@ -142,6 +150,8 @@ class ServerCertificate(Tls):
             except ConnectionResetError:
                 pass  # what was sent had not been read
             waiting.close()
+        for protocol in ("http", "grpc"):
+            self.wait_for(rf"W coordinator: refused protocol={protocol} .*the TLS handshake did not end in time")
 
     def generate(self):
         return client("generate", "--server", self.service.address, "--prompt", "Hi", "--max-tokens", "2",
@@ -265,6 +275,27 @@ class ClientCertificate(Tls):
         good = client(*words, "--ssl-certfile", str(certificate), "--ssl-keyfile", str(key))
         self.assertEqual(good.returncode, 0, good.stderr)
         self.assertNotEqual(client(*words).returncode, 0)
+        for protocol in ("http", "grpc"):
+            self.wait_for(rf'refused protocol={protocol} .*detail="peer did not return a certificate"')
+
+    def test_why_a_certificate_is_bad_is_logged(self):
+        foreign = Authority(self.folder, "foreign").issue("mallory")
+        expired = self.authority.issue("late", days="-1")
+        for pair, why in ((foreign, "unable to get (local )?issuer certificate"), (expired, "certificate has expired")):
+            with self.subTest(why):
+                time.sleep(1.1)  # a line a second
+                context = self.trust()
+                context.load_cert_chain(*map(str, pair))
+                with self.assertRaises(OSError):
+                    connection = self.connect(context)
+                    connection.request("GET", "/health")
+                    connection.getresponse()
+                self.wait_for(rf'refused protocol=http peer=127.* detail="{why}"')
+        words = ("generate", "--server", self.service.address, "--prompt", "Hi", "--ssl-ca-certs",
+                 str(self.authority.certificate), "--timeout", "20", "--ssl-certfile", str(foreign[0]), "--ssl-keyfile",
+                 str(foreign[1]))
+        self.assertNotEqual(client(*words).returncode, 0)
+        self.wait_for(r'refused protocol=grpc .*detail="certificate verify failed"')
 
 
 class WrongFiles(unittest.TestCase):

@@ -34,7 +34,7 @@ TEST_P(Disconnect, IsHeardOfWhileTheAnswerIsAwaited) {
   const auto begin = steady_clock::now();
   Leave(client);
   ASSERT_TRUE(watcher->WaitUntilGone());
-  EXPECT_LT(steady_clock::now() - begin, milliseconds(500));
+  EXPECT_LT(steady_clock::now() - begin, milliseconds(2000));
   exchange->Send({});
   EXPECT_TRUE(Eventually([&] { return server.server().num_connections() == 0; }));
   EXPECT_EQ(watcher->num_calls(), 1);

@@ -1,6 +1,9 @@
 // What the server refuses by itself, as clients see it.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "tests/http/test_server.h"
@@ -107,6 +110,44 @@ TEST(Refusals, OfTooManyConnectionsPassWhenOthersEnd) {
   EXPECT_EQ(server.Ask(Get("/bytes?1")).status, 200);
 }
 
+TEST(Refusals, OfOneAddressLeaveRoomForOthers) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / fmt::format("phalanx-share-{}", ::getpid()))
+          .string();
+  TestServer server({.unix_socket = path, .max_connections = 8, .max_connections_per_address = 2});
+  const auto hold = [](RawClient client) {
+    client.Write(Get("/bytes?1"));
+    EXPECT_EQ(client.ReadResponse().status, 200);
+    return client;
+  };
+  std::vector<RawClient> held;
+  for (int i = 0; i < 2; ++i) held.push_back(hold(server.Connect()));
+  for (int i = 0; i < 50; ++i) {
+    RawClient beyond = server.Connect();
+    beyond.Write(Get("/bytes?1"));
+    const ParsedResponse response = beyond.ReadResponse();  // none: it was just closed
+    EXPECT_TRUE(response.status == 429 || response.status == 0) << response.status;
+    if (i == 0) {
+      EXPECT_EQ(response.headers.at("retry-after"), "1");
+      EXPECT_NE(response.body.find("your address has 2 connections"), std::string::npos);
+    }
+  }
+  for (int i = 0; i < 4; ++i) held.push_back(hold(RawClient(path)));
+  held.clear();
+  ASSERT_TRUE(Eventually([&] { return server.server().num_connections() == 0; }));
+  EXPECT_EQ(server.Ask(Get("/bytes?1")).status, 200);
+}
+
+TEST(Refusals, SpareThisHostsAddressesByDefault) {
+  TestServer server({.max_connections = 4});
+  std::vector<RawClient> held;
+  for (int i = 0; i < 4; ++i) {
+    held.push_back(server.Connect());
+    held.back().Write(Get("/bytes?1"));
+    EXPECT_EQ(held.back().ReadResponse().status, 200) << i;
+  }
+}
+
 TEST(Refusals, KeepBodiesWithinTheirMemory) {
   TestServer server({.max_body_memory_bytes = 100'000});
   const std::string body(60'000, 'x');
@@ -116,6 +157,42 @@ TEST(Refusals, KeepBodiesWithinTheirMemory) {
   EXPECT_EQ(server.Ask(Post("/echo", body + body)).status, 503);
   exchange->Send({});
   EXPECT_EQ(holder.ReadResponse().status, 200);
+  EXPECT_EQ(server.Ask(Post("/echo", body)).body, body);
+}
+
+TEST(Refusals, OfAHeadComeBeforeTheBodyIsRead) {
+  TestServer server;
+  constexpr std::string_view kHeads[] = {"Content-Length: 2000000\r\n",
+                                         "Content-Length: 2000000\r\nExpect: 100-continue\r\n",
+                                         "Transfer-Encoding: chunked\r\n"};
+  for (const std::string_view head : kHeads) {
+    RawClient client = server.Connect();
+    client.Write(fmt::format("POST /echo HTTP/1.1\r\nHost: a\r\nRefused: x\r\n{}\r\n", head));
+    const ParsedResponse response = client.ReadResponse();
+    EXPECT_EQ(response.status, 401) << head;
+    EXPECT_EQ(response.headers.at("connection"), "close");
+    EXPECT_TRUE(response.body.starts_with("127.0.0.1:")) << response.body;
+    EXPECT_TRUE(client.EndsWithin(milliseconds(5000)));
+  }
+  // One that came along with its head is no other case.
+  EXPECT_EQ(server.Ask(Post("/echo", "x", "Refused: x\r\n")).status, 401);
+  EXPECT_EQ(server.handler().num_requests(), 0);
+  EXPECT_EQ(server.Ask(Post("/echo", "x")).body, "x");
+  EXPECT_EQ(server.Ask(Get("/bytes?1", "Refused: x\r\n")).status, 200) << "it has no body";
+}
+
+TEST(Refusals, OfAHeadLeaveTheBodiesMemoryToOthers) {
+  TestServer server({.max_body_memory_bytes = 100'000});
+  std::vector<RawClient> strangers;
+  for (int i = 0; i < 20; ++i) {
+    strangers.push_back(server.Connect());
+    strangers.back().Write(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nRefused: x\r\nContent-Length: "
+        "50000\r\n\r\n" +
+        std::string(40'000, 'x'));
+    EXPECT_EQ(strangers.back().ReadResponse().status, 401);
+  }
+  const std::string body(90'000, 'x');
   EXPECT_EQ(server.Ask(Post("/echo", body)).body, body);
 }
 

@@ -34,6 +34,11 @@ class CountingSource final : public BodySource {
 
 }  // namespace
 
+std::optional<Response> TestHandler::RefuseHead(const Request& head) const {
+  if (head.FindHeader("refused").empty()) return std::nullopt;
+  return Response{.status = 401, .headers = {}, .content_type = "text/plain", .body = head.peer};
+}
+
 void TestHandler::Handle(std::shared_ptr<Exchange> exchange) {
   ++num_requests_;
   const Request& request = exchange->request();

@@ -15,6 +15,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "coordinator/http/exchange.h"
@@ -23,6 +24,8 @@ namespace phalanx::http::testing {
 
 class TestHandler final : public Handler {
  public:
+  // Of requests with a header "refused".
+  std::optional<Response> RefuseHead(const Request& head) const override;
   void Handle(std::shared_ptr<Exchange> exchange) override;
 
   // The next exchange of /hold; null after ten seconds.

@@ -2,8 +2,10 @@
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "kernels/backend_factory.h"
@@ -30,6 +32,23 @@ TEST(BackendFactoryTest, NamesTheWrongFlag) {
   EXPECT_TRUE(message.ends_with("portable")) << message;
 }
 
+// On a host without a GPU; where there is one, no test can take it away.
+TEST(BackendFactoryTest, SaysThatThereIsNoGpu) {
+  const std::vector<std::string> devices = AvailableDevices();
+  if (std::find(devices.begin(), devices.end(), "cuda") == devices.end()) {
+    GTEST_SKIP() << "this build has no CUDA";
+  }
+  if (CreateBackend({.device = "cuda"}).ok()) GTEST_SKIP() << "this host has a GPU";
+  const std::string message = ErrorOf({.device = "cuda"});
+  EXPECT_TRUE(message.starts_with("--device|--device: is cuda, allowed: cpu")) << message;
+  EXPECT_TRUE(message.find("no CUDA driver") != std::string::npos ||
+              message.find("a driver for CUDA") != std::string::npos ||
+              message.find("no GPU is usable here") != std::string::npos)
+      << message;
+  EXPECT_EQ(ErrorOf({.device = "cuda", .activation_dtype = DType::kF32}),
+            "--dtype|--dtype: is F32, allowed: BF16, F16 on CUDA devices");
+}
+
 TEST(BackendFactoryTest, TakesTheBestInstructionSetByDefault) {
   const auto backend = std::move(CreateBackend({})).value();
   EXPECT_EQ(backend->isa(), AvailableCpuIsas().front());
@@ -45,6 +64,27 @@ TEST(BackendMemoryTest, BuffersAreZeroedAndAligned) {
     const auto* begin = static_cast<const uint8_t*>(buffer->data());
     EXPECT_EQ(std::accumulate(begin, begin + bytes, uint64_t{0}), 0u);
   }
+}
+
+TEST(BackendMemoryTest, PartsOfAPlanLieApartAndAligned) {
+  const auto backend = testing::MakeBackend("", 1);
+  void* places[3] = {};
+  MemoryPlan plan;
+  plan.Add("first", 100, &places[0]);
+  plan.Add("none", 0, &places[1]);
+  plan.Add("last", 5000, &places[2]);
+  const auto block = std::move(backend->AllocateParts(plan)).value();
+  EXPECT_GE(block->size_bytes(), size_t{100 + 5000});
+  auto* end = static_cast<std::byte*>(block->data());
+  for (size_t i = 0; i < 3; ++i) {
+    auto* const begin = static_cast<std::byte*>(places[i]);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(begin) % 64, 0u);
+    EXPECT_TRUE(i == 0 ? begin == end : begin > end - 1) << i;
+    end = begin + plan.parts()[i].bytes;
+  }
+  EXPECT_LE(end, static_cast<std::byte*>(block->data()) + block->size_bytes());
+  plan.Add("too much", size_t{1} << 60, &places[0]);
+  EXPECT_EQ(backend->AllocateParts(plan).status().code(), StatusCode::kResourceExhausted);
 }
 
 TEST(BackendMemoryTest, SaysWhatDidNotFit) {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "kernels/backend_factory.h"
-#include "kernels/cpu/gumbel.h"
+#include "kernels/gumbel.h"
 #include "tests/testing/inputs.h"
 
 namespace phalanx {

@@ -63,7 +63,7 @@ TEST(ThreadPoolTest, SleepsWhenIdle) {
   };
   const auto before = cpu_ms();
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  EXPECT_LE(cpu_ms() - before, 5);
+  EXPECT_LE(cpu_ms() - before, 60);  // one thread that spins alone would use 300
 }
 
 TEST(ThreadPoolTest, RestrictsThreadsToTheGivenCpus) {

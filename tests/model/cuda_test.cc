@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/emulated_device.h"
+#include "parallel/nccl_collectives.h"
 #include "parallel/single_communicator.h"
 #include "tests/model/model_group.h"
 
@@ -150,10 +151,17 @@ TEST(CudaKernelsTest, AllServingKernelsRun) {
     auto device = std::move(cuda::emulated::OpenEmulatedDevice(size_t{1} << 30, 1)).value();
     const cuda::emulation::Executor& executor = device->stream().executor();
     const auto backend = cuda::emulated::CreateCudaBackend(
-        {.activation_dtype = DType::kBF16, .numerics = numerics}, std::move(device),
-        std::move(CreateBackend({.num_threads = 1})).value());
+        {.activation_dtype = DType::kBF16, .numerics = numerics}, std::move(device));
     const auto communicator = MakeSingleCommunicator();
-    const GroupOptions options = Options("cuda-emulated", 1);
+    const auto collectives =
+        std::move(CreateNcclCollectives(
+                      {.library = std::move(NcclLibrary::Load(PHALANX_NCCL_STAND_IN)).value(),
+                       .stream = backend->device_queue()->stream_handle()},
+                      *communicator))
+            .value();
+    GroupOptions options = Options("cuda-emulated", 1);
+    options.model.device_collectives = collectives.get();
+    options.model.numerics = numerics;
     const auto model =
         std::move(Qwen2Model::Load(kModel, options.config, options.model, *backend, *communicator))
             .value();
@@ -180,10 +188,10 @@ TEST(CudaKernelsTest, AllServingKernelsRun) {
     }
     for (const auto& [name, count] : executor.launches()) launched.insert(name);
   }
-  EXPECT_THAT(launched, ::testing::UnorderedElementsAre("add_rms_norm", "attention_combine",
-                                                        "attention_decode", "attention_prefill",
-                                                        "embedding", "gather_rows", "gemm", "gemv",
-                                                        "qkv_rope_append", "sum_splits"));
+  EXPECT_THAT(launched, ::testing::UnorderedElementsAre(
+                            "add_rms_norm", "attention_combine", "attention_decode",
+                            "attention_prefill", "embedding", "gather_rows", "gemm", "gemv",
+                            "qkv_rope_append", "sum_parts", "sum_splits"));
 }
 
 }  // namespace

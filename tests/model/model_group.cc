@@ -92,7 +92,9 @@ StatusOr<std::vector<Row>> ModelGroup::Step(const std::vector<Piece>& pieces) {
   std::vector<Row> logits(logit_rows.size(), Row(static_cast<size_t>(options_.config.vocab_size),
                                                  std::numeric_limits<float>::quiet_NaN()));
   PHALANX_RETURN_IF_ERROR(OnAllRanks([&](int, Rank& rank) -> Status {
-    PHALANX_ASSIGN_OR_RETURN(const TensorView local, rank.model->Forward(batch));
+    PHALANX_ASSIGN_OR_RETURN(const TensorView on_device, rank.model->Forward(batch));
+    const TensorView local = rank.backend->HostView(on_device);
+    PHALANX_RETURN_IF_ERROR(rank.backend->Finish());
     const Range vocab = rank.model->shard().vocab;
     for (int64_t r = 0; r < local.rows; ++r) {
       std::copy_n(local.row<float>(r), vocab.size(),

@@ -31,6 +31,10 @@ TEST(EndpointsTest, HealthFollowsTheState) {
   api.frontend().StartDrain();
   EXPECT_EQ(status("/health"), 503);
   EXPECT_EQ(status("/livez"), 200);
+  // The address is closed for good: who comes back in a second finds nobody.
+  const auto late = api.Post("/v1/completions", R"({"prompt":"a"})");
+  EXPECT_EQ(late->WaitHead().status, 503);
+  EXPECT_EQ(late->HeaderOf("Retry-After"), "");
 }
 
 TEST(EndpointsTest, MethodsAndPaths) {

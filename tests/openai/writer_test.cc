@@ -111,6 +111,7 @@ TEST(ErrorsTest, StatusCodesAndRetries) {
       {StatusCode::kInvalidArgument, 400, "BadRequestError", "", ""},
       {StatusCode::kFailedPrecondition, 400, "BadRequestError", "", ""},
       {StatusCode::kUnauthenticated, 401, "AuthenticationError", "WWW-Authenticate", "Bearer"},
+      {StatusCode::kPermissionDenied, 403, "PermissionDeniedError", "", ""},
       {StatusCode::kNotFound, 404, "NotFoundError", "", ""},
       {StatusCode::kResourceExhausted, 429, "RateLimitError", "Retry-After", "3"},
       {StatusCode::kInternal, 500, "InternalServerError", "X-Should-Retry", "false"},
@@ -120,7 +121,7 @@ TEST(ErrorsTest, StatusCodesAndRetries) {
   };
   for (const auto& row : kRows) {
     const http::Response response =
-        ErrorResponse(Status(row.code, "why\n").WithField("top_p"), 2500ms);
+        ErrorResponse(Status(row.code, "why\n").WithField("top_p").WithRetryAfter(2500ms));
     EXPECT_EQ(response.status, row.status);
     const auto error = nlohmann::json::parse(response.body)["error"];
     EXPECT_EQ(error["type"], row.type);

@@ -82,8 +82,9 @@ void IdleRanksSleep(Communicator& communicator) {
       static_cast<double>(now.tv_sec * 1'000'000'000 + now.tv_nsec - std::stoll(message)) * 1e-6;
   std::printf("rank %d waited 1 s: %.2f ms of CPU, awake after %.3f ms\n", communicator.rank(),
               cpu_ms, wake_ms);
-  EXPECT_LT(cpu_ms, 30.0);
-  EXPECT_LT(wake_ms, 200.0);  // bounds a hang, not the figure: the machine may be busy
+  // Tell a rank that sleeps from one that spins, on a busy machine too; the figures are printed.
+  EXPECT_LT(cpu_ms, 250.0);
+  EXPECT_LT(wake_ms, 500.0);
 }
 
 int RunAbort(Communicator& communicator) {

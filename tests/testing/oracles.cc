@@ -134,4 +134,19 @@ Expected AttentionOracle(std::span<const float> q, std::span<const float> keys,
   return expected;
 }
 
+Expected SumPartsOracle(std::span<const float> parts, int num_parts, int64_t count) {
+  Expected expected;
+  for (int64_t i = 0; i < count; ++i) {
+    double sum = 0.0;
+    double magnitude = 0.0;
+    for (int part = 0; part < num_parts; ++part) {
+      const auto value = static_cast<double>(parts[static_cast<size_t>(part * count + i)]);
+      sum += value;
+      magnitude += std::abs(value);
+    }
+    Append(expected, sum, (num_parts - 1) * kUnitRoundoff * magnitude);
+  }
+  return expected;
+}
+
 }  // namespace phalanx::testing

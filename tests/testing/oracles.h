@@ -31,4 +31,7 @@ Expected RotateOracle(std::span<const float> x, std::span<const float> cos,
 Expected AttentionOracle(std::span<const float> q, std::span<const float> keys,
                          std::span<const float> values, float scale);
 
+// parts: [num_parts, count].
+Expected SumPartsOracle(std::span<const float> parts, int num_parts, int64_t count);
+
 }  // namespace phalanx::testing

@@ -139,6 +139,7 @@ TEST(EngineWireTest, AFailedRequestCarriesItsErrorAndNoToken) {
 TEST(EngineWireTest, StatisticsKeepEveryField) {
   SchedulerStats stats{.num_running = 1,
                        .num_waiting = 2,
+                       .num_places = 7,
                        .num_free_blocks = 3,
                        .num_preemptions = 4,
                        .prefix_cache_queries = 5,
@@ -151,6 +152,7 @@ TEST(EngineWireTest, StatisticsKeepEveryField) {
   EXPECT_EQ(wire.last_step(), 77U);
   EXPECT_EQ(wire.num_running(), 1);
   EXPECT_EQ(wire.num_waiting(), 2);
+  EXPECT_EQ(wire.num_places(), 7);
   EXPECT_EQ(wire.num_free_blocks(), 3);
   EXPECT_EQ(wire.num_preemptions(), 4);
   EXPECT_EQ(wire.prefix_cache_queries(), 5);

@@ -1,11 +1,15 @@
 // What ranks agree on before they serve, and how the KV pool is sized.
 #include "worker/group.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
+#include <string>
 
+#include "kernels/backend_factory.h"
+#include "tests/model/checkpoint_writer.h"
 #include "tests/worker/rank_threads.h"
 #include "worker/agreement.h"
 #include "worker/host.h"
@@ -76,6 +80,88 @@ TEST(GroupTest, EveryRankGetsTheSameErrorForAMissingModel) {
     EXPECT_NE(group.status().message().find("rank 0: "), std::string::npos);
     EXPECT_NE(group.status().message().find("/nonexistent/model"), std::string::npos);
   });
+}
+
+// A small model on an emulated device, dummy weights.
+class DeviceGroupTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::vector<std::string> devices = AvailableDevices();
+    if (std::find(devices.begin(), devices.end(), "cuda-emulated") == devices.end()) {
+      GTEST_SKIP() << "this build has no emulated device";
+    }
+    WriteConfig(64);
+    options_.model = dir_.path();
+    options_.device = "cuda-emulated";
+    options_.load_format = LoadFormat::kDummy;
+    options_.threads = 1;
+    options_.max_num_seqs = 4;
+    options_.max_num_batched_tokens = 24;
+  }
+  void WriteConfig(int head_dim) const {
+    testing::WriteFile(dir_.path() / "config.json", fmt::format(R"({{
+        "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": 128,
+        "intermediate_size": 200, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": {}, "vocab_size": 500,
+        "max_position_embeddings": 512, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+        "hidden_act": "silu", "tie_word_embeddings": true, "torch_dtype": "bfloat16",
+        "eos_token_id": 499}})",
+                                                                head_dim));
+  }
+  StatusOr<Group> Start() const { return StartGroup(options_, *communicators_.front()); }
+  // What every rank of two is told.
+  void ExpectError(const std::string& message) const {
+    OnEveryRank(2, [&](Communicator& ranks) {
+      const Status status = StartGroup(options_, ranks).status();
+      EXPECT_THAT(status.message(), ::testing::MatchesRegex(message));
+    });
+  }
+
+  testing::TempDir dir_;
+  GroupOptions options_;
+  std::vector<std::unique_ptr<Communicator>> communicators_ = MakeThreadGroup(1);
+};
+
+TEST_F(DeviceGroupTest, ThePoolIsAShareOfWhatTheLargestStepLeaves) {
+  // So little that the pool is all of it.
+  options_.emulated_memory_bytes = size_t{4} << 20;
+  options_.max_num_seqs = 256;
+  for (const double fraction : {0.9, 0.5}) {
+    options_.memory_fraction = fraction;
+    const StatusOr<Group> group = Start();
+    ASSERT_TRUE(group.ok()) << group.status();
+    int64_t besides = 0;
+    for (const MemoryUse& use : group->backend->Memory()) {
+      if (use.where == MemoryUse::Where::kDevice && use.name != "KV cache") besides += use.bytes;
+    }
+    const double room = fraction * static_cast<double>((int64_t{4} << 20) - besides);
+    constexpr double kBlockBytes = 2 * 2 * 16 * 64 * 2;  // K and V, layers, slots, dims, bytes
+    EXPECT_LE(static_cast<double>(group->kv_bytes), room);
+    EXPECT_GT(static_cast<double>(group->kv_bytes), room - kBlockBytes);
+    EXPECT_LT(group->scheduler.limits.num_blocks, 32 * 256);  // else memory was not what bounds it
+  }
+}
+
+TEST_F(DeviceGroupTest, WhatTheDeviceCannotIsSaidByEveryRankBeforeWeightsAreRead) {
+  options_.on_load_progress = [](int64_t, int64_t) { ADD_FAILURE() << "weights were read"; };
+  WriteConfig(32);
+  ExpectError("rank 0: head_dim: 32, allowed on a GPU: 64, 128");
+  WriteConfig(64);
+  options_.kv_cache_dtype = DType::kF32;
+  ExpectError("rank 0: --kv-cache-dtype: is F32, allowed: BF16, as the activations");
+  options_.kv_cache_dtype.reset();
+  options_.activation_dtype = DType::kF32;
+  ExpectError("rank 0: --dtype: is F32, allowed: BF16, F16 on CUDA devices");
+}
+
+TEST_F(DeviceGroupTest, AFullDeviceNamesWhatDidNotFit) {
+  options_.emulated_memory_bytes = size_t{300} << 10;
+  ExpectError("rank 0: model\\..*: cannot allocate [0-9]+ bytes, [0-9]+ of 307200 are free");
+  options_.emulated_memory_bytes = size_t{4} << 20;
+  options_.kv_cache_memory_bytes = int64_t{5} << 20;
+  ExpectError(
+      "rank 0: --kv-cache-memory-bytes: is 5242880, allowed: at most the [0-9]+ bytes of "
+      "memory that are available");
 }
 
 TEST(KvPoolTest, TakesAFractionOfTheMemoryDividedByTheRanks) {

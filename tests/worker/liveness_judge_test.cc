@@ -97,7 +97,7 @@ TEST(LivenessJudgeTest, AStoppedRankStallsLongBeforeItIsAFault) {
   ranks.Stop(1);
   const LivenessJudge::Stall stall = ranks.StallAfter(0, milliseconds(3000));
   EXPECT_GE(stall.since, milliseconds(3000));
-  EXPECT_LE(stall.since, milliseconds(3200));
+  EXPECT_LE(stall.since, milliseconds(3800));
   EXPECT_THAT(stall.reason, HasSubstr("rank 1 (host here, pid "));
   EXPECT_THAT(stall.reason, HasSubstr("has been silent for 3."));
   EXPECT_THAT(stall.reason, HasSubstr("in step 17 (forward pass): what is known"));
@@ -116,7 +116,7 @@ TEST(LivenessJudgeTest, AStepStallsOnceItIsLaterThanItMayBe) {
   EXPECT_EQ(ranks.StallAfter(0, kLongStep).since, milliseconds(0)) << "a long step";
   const LivenessJudge::Stall stall = ranks.StallAfter(0, milliseconds(2800));
   EXPECT_GE(stall.since, milliseconds(2800));
-  EXPECT_LE(stall.since, milliseconds(3400));
+  EXPECT_LE(stall.since, milliseconds(3800));
   EXPECT_THAT(stall.reason, HasSubstr("rank 1 (host here, pid "));
   EXPECT_THAT(stall.reason, HasSubstr("has made no progress for 9."));
 }

@@ -35,7 +35,8 @@ std::vector<std::vector<SampleResult>> RunSampler(const GroupSetup& setup,
     const ShardSpec shard = MakeShardSpec(
         {.num_heads = 4, .num_kv_heads = 2, .intermediate_size = 256, .vocab_size = setup.vocab},
         communicator.rank(), setup.ranks);
-    const auto backend = std::move(CreateBackend({.device = "cpu", .num_threads = 1})).value();
+    const auto backend =
+        std::move(CreateBackend({.device = setup.device, .num_threads = 1})).value();
     const auto sampler = Sampler::Create({.max_num_seqs = static_cast<int32_t>(cases.size()),
                                           .vocab_size = setup.vocab,
                                           .top_p_candidates = setup.top_p_candidates},
@@ -65,8 +66,11 @@ std::vector<std::vector<SampleResult>> RunSampler(const GroupSetup& setup,
         std::copy_n(cases[i].logits.begin() + shard.vocab.begin, width,
                     local.begin() + static_cast<int64_t>(i) * width);
       }
+      const size_t bytes = local.size() * sizeof(float);
+      const auto logits = std::move(backend->Allocate(bytes, "logits")).value();
+      backend->CopyToDevice(logits->data(), local.data(), bytes);
       auto results = sampler->Sample(
-          plan, MakeTensor(local.data(), DType::kF32, static_cast<int64_t>(cases.size()), width),
+          plan, MakeTensor(logits->data(), DType::kF32, static_cast<int64_t>(cases.size()), width),
           masks);
       ASSERT_TRUE(results.ok()) << results.status();
       of_rank[static_cast<size_t>(communicator.rank())].push_back(*std::move(results));

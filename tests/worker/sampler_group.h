@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "worker/sampler.h"
@@ -33,6 +34,7 @@ struct GroupSetup {
   int32_t vocab = kVocab;
   int32_t top_p_candidates = 1024;
   int num_steps = 1;  // the same logits again, with the tokens sampled so far in the state
+  std::string device = "cpu";
 };
 
 // All cases in one batch; result [step][case]. Fails the current test where ranks differ.

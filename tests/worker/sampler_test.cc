@@ -9,6 +9,7 @@
 #include <cmath>
 #include <random>
 
+#include "kernels/backend_factory.h"
 #include "tests/worker/sampler_group.h"
 #include "worker/slot_state.h"
 
@@ -95,12 +96,13 @@ TEST_P(SamplerOverRanks, AdjustmentsFollowTheOracle) {
     SlotState slot;
     slot.Init(one.init);
     Row adjusted = one.logits;
-    std::vector<RawLogit> overwritten;
-    slot.Adjust({0, kVocab}, one.mask, adjusted, overwritten);
+    Row kept(kVocab);
+    RowAdjustment adjustment = slot.Adjustment(kVocab, one.mask);
+    adjustment.kept = kept.data();
+    const auto backend = std::move(CreateBackend({.num_threads = 1})).value();
+    backend->AdjustLogits(MakeTensor(adjusted.data(), DType::kF32, 1, kVocab), 0, {&adjustment, 1});
     EXPECT_EQ(adjusted, row) << "round " << round;
-    for (const RawLogit& raw : overwritten) {
-      EXPECT_EQ(raw.logit, one.logits[static_cast<size_t>(raw.id)]);
-    }
+    EXPECT_EQ(kept, one.logits);
     const auto want = std::max_element(row.begin(), row.end()) - row.begin();
     EXPECT_EQ(SampleOne({.ranks = GetParam()}, one), want) << "round " << round;
   }

@@ -98,6 +98,31 @@ TEST(SchedulerPreemptionTest, AnOvercommittedPoolDoesNotThrash) {
   }
 }
 
+TEST(SchedulerPreemptionTest, SaysHowManyPlacesBlocksLeave) {
+  SchedulerConfig config = SmallConfig();
+  config.limits.num_blocks = 6;
+  config.limits.max_num_seqs = 2;
+  config.prefix_caching = PrefixCaching::kOff;
+  Driver driver(config);
+  const auto places_after_step = [&] {
+    driver.Step();
+    return driver.scheduler().stats().num_places;
+  };
+  driver.Add(Request(1, 7, 3));
+  EXPECT_EQ(places_after_step(), 2);
+  driver.Add(Request(2, 20, 2));
+  EXPECT_EQ(places_after_step(), 1) << "the next one waits for blocks";
+  while (driver.TokensOf(2) == 0) driver.Step();
+  EXPECT_EQ(driver.scheduler().stats().num_places, 2);
+
+  config.limits.max_num_seqs = 1;
+  Driver short_of_slots(config);
+  short_of_slots.Add(Request(1, 7, 3));
+  short_of_slots.Add(Request(2, 20, 2));
+  short_of_slots.Step();
+  EXPECT_EQ(short_of_slots.scheduler().stats().num_places, 1);
+}
+
 // ------------------------------------------------------------------------------------------------
 // Fairness
 
@@ -134,6 +159,40 @@ TEST(SchedulerFairnessTest, WhoIsDueEarlierGoesFirst) {
     for (const TokenOutput& output : driver.Step()) finished.push_back(output.request);
   }
   EXPECT_THAT(finished, ElementsAre(4, 2, 3, 1));
+}
+
+TEST(SchedulerFairnessTest, NoMoreRunThanTheLimitSays) {
+  Driver driver(SmallConfig());
+  driver.scheduler().LimitRunning(2);
+  for (uint64_t id = 1; id <= 4; ++id) driver.Add(Request(id, 2, 10));
+  driver.Step();
+  EXPECT_EQ(driver.scheduler().stats().num_running, 2);
+  EXPECT_EQ(driver.scheduler().stats().num_waiting, 2);
+  EXPECT_EQ(driver.scheduler().stats().num_places, 2);
+  driver.scheduler().LimitRunning(1000);
+  EXPECT_EQ(driver.scheduler().stats().num_places, 4) << "as many as there are slots";
+  driver.Step();
+  EXPECT_EQ(driver.scheduler().stats().num_running, 4);
+}
+
+TEST(SchedulerFairnessTest, WhatRunsBeyondALowerLimitGoesOn) {
+  Driver driver(SmallConfig());
+  for (uint64_t id = 1; id <= 3; ++id) driver.Add(Request(id, 2, 2 + static_cast<int32_t>(id)));
+  driver.Step();
+  driver.scheduler().LimitRunning(1);
+  driver.Add(Request(4, 2, 2));
+  for (int32_t num_running = 3; num_running > 0; --num_running) {
+    EXPECT_EQ(driver.TokensOf(4), 0);
+    for (size_t finished = 0; finished == 0;) {
+      for (const TokenOutput& output : driver.Step()) {
+        if (output.finish != FinishReason::kNone) ++finished;
+      }
+    }
+  }
+  EXPECT_EQ(driver.scheduler().stats().num_preemptions, 0);
+  EXPECT_EQ(driver.scheduler().stats().num_waiting, 1);
+  driver.Step();
+  EXPECT_EQ(driver.TokensOf(4), 2);
 }
 
 TEST(SchedulerFairnessTest, ALowPriorityRequestIsServedAlthoughHigherOnesKeepComing) {

@@ -48,6 +48,7 @@ class Episode {
       const int32_t add_percent = (count / 512) % 2 == 0 ? 60 : 15;
       count += Choose(add_percent) ? AddSome() : 0;
       count += Choose(4) ? CancelOne() : 0;
+      if (Choose(2)) scheduler_.LimitRunning(Uniform(1, 8));
       count += Step();
     }
     totals_.operations += count;

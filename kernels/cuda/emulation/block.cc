@@ -88,6 +88,7 @@ std::string Block::Run(std::string_view kernel, const LaunchShape& shape, int x,
   arrays_.clear();
   shared_used_ = 0;
   at_barrier_ = 0;
+  named_barriers_ = {};
   const auto n = static_cast<size_t>(shape.threads);
   threads_.clear();
   threads_.resize(n);
@@ -155,6 +156,44 @@ void Block::SyncThreads() {
   }
 }
 
+void Block::SyncBarrier(int barrier, int threads) {
+  static constexpr std::string_view kNames[] = {
+      "",           "barrier 1",  "barrier 2",  "barrier 3", "barrier 4",  "barrier 5",
+      "barrier 6",  "barrier 7",  "barrier 8",  "barrier 9", "barrier 10", "barrier 11",
+      "barrier 12", "barrier 13", "barrier 14", "barrier 15"};
+  if (barrier < 1 || barrier > 15) {
+    Fault(running_, fmt::format("comes to barrier {}, allowed: 1 to 15", barrier));
+  }
+  if (threads < kWarp || threads % kWarp != 0 || threads > shape_->threads) {
+    Fault(running_, fmt::format("comes to barrier {} of {} threads, allowed: multiples of 32 up to "
+                                "the block's {}",
+                                barrier, threads, shape_->threads));
+  }
+  NamedBarrier& named = named_barriers_[static_cast<size_t>(barrier)];
+  if (named.arrived.empty()) named.threads = threads;
+  if (named.threads != threads) {
+    Fault(running_, fmt::format("comes to barrier {} of {} threads, thread {} to one of {}",
+                                barrier, threads, named.arrived.front(), named.threads));
+  }
+  named.arrived.push_back(static_cast<uint16_t>(running_));
+  if (static_cast<int>(named.arrived.size()) < threads) {
+    return Wait(kNames[static_cast<size_t>(barrier)]);
+  }
+  const std::vector<uint16_t> met = std::exchange(named.arrived, {});
+  for (const uint16_t t : met) {
+    const int warp = t / kWarp;
+    const auto lanes = std::count_if(met.begin(), met.end(),
+                                     [warp](uint16_t other) { return other / kWarp == warp; });
+    if (lanes != kWarp) {
+      Fault(t, fmt::format("met at barrier {} with {} of its warp's 32 threads", barrier, lanes));
+    }
+  }
+  races_.Join(met);
+  for (const uint16_t t : met) {
+    if (t != running_) Release(t);
+  }
+}
+
 void Block::JoinWarp() {
   const auto warp = static_cast<size_t>(running_ / kWarp);
   races_.Join(std::span(all_).subspan(warp * kWarp, kWarp));
@@ -211,7 +250,9 @@ void* Block::SharedArray(size_t bytes) {
 void Block::OnAccessBy(int thread, uintptr_t address, size_t bytes, size_t alignment,
                        Access access) {
   if (OnOwnStack(address)) return;
-  const char* const verb = access == Access::kRead ? "reads" : "writes";
+  const char* const verb = access == Access::kRead    ? "reads"
+                           : access == Access::kWrite ? "writes"
+                                                      : "updates";
   if (address % alignment != 0) {
     Fault(thread, fmt::format("{} {} bytes at an address that is no multiple of {}", verb, bytes,
                               alignment));
@@ -234,13 +275,14 @@ void Block::OnAccessBy(int thread, uintptr_t address, size_t bytes, size_t align
   }
   for (size_t i = 0; i < (bytes + 1) / 2; ++i) {
     if (in_shared) races_.ForgetOtherBlocks(records[i]);
-    if (in_shared && access == Access::kRead && !races_.Written(records[i])) {
-      Fault(thread, fmt::format("reads shared memory that nobody has written, {} bytes behind the "
+    if (in_shared && access != Access::kWrite && !races_.Written(records[i])) {
+      Fault(thread, fmt::format("{} shared memory that nobody has written, {} bytes behind the "
                                 "start of its array",
-                                address + 2 * i - ArrayAt(address, bytes)->begin));
+                                verb, address + 2 * i - ArrayAt(address, bytes)->begin));
     }
-    const auto race = access == Access::kRead ? races_.OnRead(records[i], thread)
-                                              : races_.OnWrite(records[i], thread);
+    const auto race = access == Access::kRead    ? races_.OnRead(records[i], thread)
+                      : access == Access::kWrite ? races_.OnWrite(records[i], thread)
+                                                 : races_.OnAtomic(records[i], thread);
     if (!race) continue;
     Fault(thread, fmt::format("{} {} memory that {} {}, and nothing orders the two", verb,
                               in_shared ? "shared" : "global",

@@ -1,6 +1,7 @@
 // One block of a launch while it runs: its fibers, its shared memory, what they wait for.
 #pragma once
 
+#include <array>
 #include <boost/context/fiber.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +17,7 @@
 
 namespace phalanx::cuda::emulation {
 
-enum class Access : uint8_t { kRead, kWrite };
+enum class Access : uint8_t { kRead, kWrite, kAtomic };
 
 // What the lanes of a warp do together, once all have come: `lanes` are their arguments.
 using WarpOperation = void (*)(Block& block, void* const (&lanes)[32]);
@@ -56,6 +57,7 @@ class Block {
   bool InShared(const void* p) const { return InShared(reinterpret_cast<uintptr_t>(p)); }
 
   void SyncThreads();
+  void SyncBarrier(int barrier, int threads);
   // Waits for the other lanes of the warp; the last one to come performs the operation.
   void WarpMeet(std::string_view name, WarpOperation operation, void* argument);
   void JoinWarp();
@@ -85,6 +87,10 @@ class Block {
     WarpOperation operation = nullptr;
     int arrived = 0;
     void* arguments[kWarp] = {};
+  };
+  struct NamedBarrier {
+    int threads = 0;                  // that it is for
+    std::vector<uint16_t> arrived{};  // so far
   };
   struct Array {
     uintptr_t begin;
@@ -130,6 +136,7 @@ class Block {
   std::vector<Array> arrays_;
   size_t shared_used_ = 0;
   int at_barrier_ = 0;
+  std::array<NamedBarrier, 16> named_barriers_;  // the first one is SyncThreads's
   std::string fault_;
 };
 

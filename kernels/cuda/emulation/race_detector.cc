@@ -46,8 +46,9 @@ void RaceDetector::Join(std::span<const uint16_t> threads) {
 std::optional<RaceDetector::Race> RaceDetector::AgainstWrite(const AccessRecord& record,
                                                              int thread) const {
   if (record.write_block == block_) {
-    if (Before(record.write_thread, record.write_time, thread)) return std::nullopt;
-    return Race{.thread = record.write_thread, .with_write = true};
+    const int writer = record.write_thread & ~kAtomic;
+    if (Before(writer, record.write_time, thread)) return std::nullopt;
+    return Race{.thread = writer, .with_write = true};
   }
   if (InOtherBlock(record.write_block)) return Race{.thread = kElsewhere, .with_write = true};
   return std::nullopt;
@@ -106,6 +107,16 @@ std::optional<RaceDetector::Race> RaceDetector::OnWrite(AccessRecord& record, in
   record = {.write_block = block_,
             .write_time = threads_[static_cast<size_t>(thread)].time,
             .write_thread = static_cast<uint16_t>(thread)};
+  return race;
+}
+
+std::optional<RaceDetector::Race> RaceDetector::OnAtomic(AccessRecord& record, int thread) {
+  std::optional<Race> race;
+  if ((record.write_thread & kAtomic) == 0) race = AgainstWrite(record, thread);
+  if (!race) race = AgainstReads(record, thread);
+  record = {.write_block = block_,
+            .write_time = threads_[static_cast<size_t>(thread)].time,
+            .write_thread = static_cast<uint16_t>(thread | kAtomic)};
   return race;
 }
 

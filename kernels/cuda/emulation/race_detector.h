@@ -7,7 +7,12 @@
 //
 // Reads by several threads that nothing orders are kept as warps and the latest of their times. A
 // later write must come behind everything that the other threads of these warps did until then, so
-// a barrier of part of a warp would be found too weak; there is none among the primitives.
+// a barrier of part of a warp would be found too weak; there is none among the primitives. Who has
+// met the readers at several named barriers, and not all of them behind the last read, may be told
+// of a race that is none.
+//
+// Atomic updates do not race with each other, in whatever block, and order nothing. Of several only
+// the last is remembered.
 #pragma once
 
 #include <cstdint>
@@ -24,14 +29,15 @@ struct AccessRecord {
   uint32_t write_time = 0;
   uint32_t read_block = 0;
   uint32_t read_time = 0;
-  uint32_t read_warps = 0;  // 0: one thread, read_thread
-  uint16_t write_thread = 0;
-  uint16_t read_thread = 0;  // kSeveralBlocks: threads of more blocks than read_block
+  uint32_t read_warps = 0;    // 0: one thread, read_thread
+  uint16_t write_thread = 0;  // kAtomic is set where it was an atomic update
+  uint16_t read_thread = 0;   // kSeveralBlocks: threads of more blocks than read_block
 };
 
 class RaceDetector {
  public:
   static constexpr uint16_t kSeveralBlocks = 0xffff;
+  static constexpr uint16_t kAtomic = 0x8000;
 
   // A block begins; `first_block` is the first one of its launch.
   void BeginBlock(uint32_t block, uint32_t first_block, int num_threads);
@@ -47,6 +53,7 @@ class RaceDetector {
   };
   std::optional<Race> OnRead(AccessRecord& record, int thread);
   std::optional<Race> OnWrite(AccessRecord& record, int thread);
+  std::optional<Race> OnAtomic(AccessRecord& record, int thread);
 
   // For memory that each block has to itself.
   void ForgetOtherBlocks(AccessRecord& record) const {

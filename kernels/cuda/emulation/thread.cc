@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/cuda/emulation/block.h"
@@ -31,6 +32,18 @@ void SyncThreads() { Block::Current().SyncThreads(); }
 void SyncWarp() {
   Block::Current().WarpMeet(
       "the warp's barrier", [](Block& block, void* const(&)[32]) { block.JoinWarp(); }, nullptr);
+}
+
+void SyncBarrier(int barrier, int threads) { Block::Current().SyncBarrier(barrier, threads); }
+
+uint32_t AtomicUpdate(uint32_t* p, Update update, uint32_t value, uint32_t other) {
+  Block::Current().OnAccess(reinterpret_cast<uintptr_t>(p), sizeof(*p), alignof(uint32_t),
+                            Access::kAtomic);
+  uint32_t old;
+  std::memcpy(&old, p, sizeof(old));
+  const uint32_t updated = update(old, value, other);
+  std::memcpy(p, &updated, sizeof(updated));
+  return old;
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -66,6 +79,17 @@ void BallotWarp(Block& /*block*/, void* const (&lanes)[32]) {
   for (void* const lane : lanes) static_cast<BallotLane*>(lane)->result = votes;
 }
 
+struct MaxLane {
+  uint32_t value;
+  uint32_t result;
+};
+
+void MaxOfWarp(Block& /*block*/, void* const (&lanes)[32]) {
+  uint32_t max = 0;
+  for (void* const lane : lanes) max = std::max(max, static_cast<const MaxLane*>(lane)->value);
+  for (void* const lane : lanes) static_cast<MaxLane*>(lane)->result = max;
+}
+
 }  // namespace
 
 uint32_t ShuffleBits(uint32_t bits, int source_lane) {
@@ -77,6 +101,12 @@ uint32_t ShuffleBits(uint32_t bits, int source_lane) {
 uint32_t Ballot(bool vote) {
   BallotLane lane{vote, 0};
   Block::Current().WarpMeet("a vote", BallotWarp, &lane);
+  return lane.result;
+}
+
+uint32_t WarpMax(uint32_t value) {
+  MaxLane lane{value, 0};
+  Block::Current().WarpMeet("a maximum", MaxOfWarp, &lane);
   return lane.result;
 }
 

@@ -41,8 +41,13 @@ void* SharedArray(size_t bytes);
 
 void SyncThreads();
 void SyncWarp();
+void SyncBarrier(int barrier, int threads);
+// Replaces *p by update(*p, value, other); what was there before.
+using Update = uint32_t (*)(uint32_t old, uint32_t value, uint32_t other);
+uint32_t AtomicUpdate(uint32_t* p, Update update, uint32_t value, uint32_t other);
 uint32_t ShuffleBits(uint32_t bits, int source_lane);
 uint32_t Ballot(bool vote);
+uint32_t WarpMax(uint32_t value);
 template <typename T>
 T Shuffle(T value, int source_lane) {
   static_assert(sizeof(T) == sizeof(uint32_t));

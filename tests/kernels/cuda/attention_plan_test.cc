@@ -26,7 +26,7 @@ std::string Complaint(const AttentionPlan& plan, std::span<const SequenceRows> s
       return "pairs of an item";
     }
     if (item.kv_begin % kAttentionKvTile != 0 || item.kv_end <= item.kv_begin) return "keys";
-    if (options.mode == AttentionMode::kExact && item.first_partial != kNoPartial &&
+    if (options.mode == Numerics::kExact && item.first_partial != kNoPartial &&
         (item.kv_begin % kExactSplitTokens != 0 ||
          item.kv_end > item.kv_begin + kExactSplitTokens)) {
       return "a part that is not one split";
@@ -92,10 +92,9 @@ TEST(AttentionPlanTest, EveryPlanCoversItsRowsAndKeys) {
       sequences.push_back({row, below(2) == 0 ? 1 : below(90), below(3000)});
       row += sequences.back().num_rows;
     }
-    const AttentionPlanOptions options{
-        .mode = below(2) == 0 ? AttentionMode::kFast : AttentionMode::kExact,
-        .num_multiprocessors = 1 + below(30),
-        .max_partials = below(3) * 1000};
+    const AttentionPlanOptions options{.mode = below(2) == 0 ? Numerics::kFast : Numerics::kExact,
+                                       .num_multiprocessors = 1 + below(30),
+                                       .max_partials = below(3) * 1000};
     const AttentionPlan plan = PlanAttention(sequences, groups, options);
     ASSERT_EQ(Complaint(plan, sequences, groups, options), "") << "round " << round;
     const int64_t bound = MaxAttentionItems(groups, row, static_cast<int64_t>(sequences.size()),
@@ -108,12 +107,12 @@ TEST(AttentionPlanTest, EveryPlanCoversItsRowsAndKeys) {
 TEST(AttentionPlanTest, OneLongSequenceFillsTheDevice) {
   const std::vector<KvHeadGroup> groups = {{0, 7}, {7, 7}};
   const SequenceRows sequence{0, 1, 131071};
-  for (const AttentionMode mode : {AttentionMode::kFast, AttentionMode::kExact}) {
+  for (const Numerics mode : {Numerics::kFast, Numerics::kExact}) {
     const AttentionPlan plan =
         PlanAttention({&sequence, 1}, groups,
                       {.mode = mode, .num_multiprocessors = 132, .max_partials = 1 << 20});
     EXPECT_GE(plan.num_small, 2 * 132);
-    EXPECT_LE(plan.num_small, mode == AttentionMode::kFast ? 4 * 132 : 2 * 512);
+    EXPECT_LE(plan.num_small, mode == Numerics::kFast ? 4 * 132 : 2 * 512);
     EXPECT_EQ(plan.num_large(), 0);
   }
 }

@@ -9,14 +9,13 @@
 namespace phalanx {
 namespace {
 
-using cuda::AttentionMode;
 using testing::Chunk;
 using testing::PagedCase;
 using testing::PagedDevice;
 
-constexpr AttentionMode kModes[] = {AttentionMode::kFast, AttentionMode::kExact};
+constexpr Numerics kModes[] = {Numerics::kFast, Numerics::kExact};
 
-cuda::AttentionPlanOptions Plan(AttentionMode mode, int64_t max_partials = 1 << 20) {
+cuda::AttentionPlanOptions Plan(Numerics mode, int64_t max_partials = 1 << 20) {
   return {.mode = mode, .num_multiprocessors = 132, .max_partials = max_partials};
 }
 
@@ -32,7 +31,7 @@ class AttentionTest : public ::testing::TestWithParam<PagedCase> {};
 
 TEST_P(AttentionTest, MatchesTheOracleInMixedBatches) {
   uint64_t seed = 1;
-  for (const AttentionMode mode : kModes) {
+  for (const Numerics mode : kModes) {
     PagedCase c = GetParam();
     c.plan = Plan(mode);
     PagedDevice device(c, seed++);
@@ -46,7 +45,7 @@ TEST_P(AttentionTest, MatchesTheOracleInMixedBatches) {
 
 // Long enough for several parts, with tiles that end in different ones.
 TEST_P(AttentionTest, MatchesTheOracleInParts) {
-  for (const AttentionMode mode : kModes) {
+  for (const Numerics mode : kModes) {
     PagedCase c = GetParam();
     c.plan = Plan(mode);
     PagedDevice device(c);
@@ -75,12 +74,12 @@ class ExactAttentionTest : public ::testing::TestWithParam<PagedCase> {};
 
 TEST_P(ExactAttentionTest, RowsHaveTheSameBitsHoweverTheyAreCutAndMixed) {
   PagedCase c = GetParam();
-  c.plan = Plan(AttentionMode::kExact, 0);
+  c.plan = Plan(Numerics::kExact, 0);
   PagedDevice whole(c);
   whole.Step({{0, 0, 300}, {1, 0, 70}, {2, 0, 3}});
   EXPECT_EQ(whole.MismatchWithOracle(), "");
 
-  c.plan = Plan(AttentionMode::kExact);
+  c.plan = Plan(Numerics::kExact);
   PagedDevice cut(c, 2);
   cut.Step({{2, 0, 1}, {0, 0, 61}});
   cut.Step({{0, 61, 7}, {1, 0, 64}, {2, 1, 1}});
@@ -105,10 +104,10 @@ TEST_P(ExactAttentionTest, RowsHaveTheSameBitsHoweverTheyAreCutAndMixed) {
 // The plan cuts at the same places whatever the number of parts.
 TEST_P(ExactAttentionTest, PartsDoNotChangeBits) {
   PagedCase c = GetParam();
-  c.plan = Plan(AttentionMode::kExact, 0);
+  c.plan = Plan(Numerics::kExact, 0);
   PagedDevice whole(c);
   PagedDevice cut(c);
-  cut.plan_options() = Plan(AttentionMode::kExact);
+  cut.plan_options() = Plan(Numerics::kExact);
   for (PagedDevice* const device : {&whole, &cut}) {
     device->Append({{0, 0, 508}});
     device->Step({{0, 508, 20}});
@@ -126,7 +125,7 @@ const PagedCase kExactCases[] = {
 INSTANTIATE_TEST_SUITE_P(All, ExactAttentionTest, ::testing::ValuesIn(kExactCases));
 
 TEST(AttentionEdgeTest, TheOrderOfThreadsAndBlocksDoesNotMatter) {
-  const PagedCase c{.heads_of_kv_head = {7, 1}, .plan = Plan(AttentionMode::kFast)};
+  const PagedCase c{.heads_of_kv_head = {7, 1}, .plan = Plan(Numerics::kFast)};
   PagedDevice first(c);
   for (uint64_t seed = 1; seed < 6; ++seed) {
     PagedDevice other(c, seed);
@@ -139,7 +138,7 @@ TEST(AttentionEdgeTest, TheOrderOfThreadsAndBlocksDoesNotMatter) {
 
 // Scores of thousands: weights underflow to 0, and a row is still an average of values.
 TEST(AttentionEdgeTest, LargeScoresDoNotOverflow) {
-  for (const AttentionMode mode : kModes) {
+  for (const Numerics mode : kModes) {
     PagedDevice device({.heads_of_kv_head = {2}, .plan = Plan(mode)}, 1, 1000.0F);
     device.Append({{0, 0, 290}});
     device.Step({{0, 290, 2}, {1, 0, 30}});
@@ -150,7 +149,7 @@ TEST(AttentionEdgeTest, LargeScoresDoNotOverflow) {
 }
 
 TEST(AttentionEdgeTest, ARankMayHoldNoHead) {
-  PagedDevice device({.heads_of_kv_head = {}, .plan = Plan(AttentionMode::kExact)});
+  PagedDevice device({.heads_of_kv_head = {}, .plan = Plan(Numerics::kExact)});
   device.Step({{0, 0, 3}});
 }
 

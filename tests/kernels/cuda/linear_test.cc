@@ -19,7 +19,6 @@ namespace {
 using cuda::emulated::GateUpRow;
 using cuda::emulated::GateUpRows;
 using cuda::emulated::GemmTile;
-using cuda::emulated::LinearMode;
 using testing::EmulatedDevice;
 using testing::Generator;
 
@@ -81,7 +80,7 @@ struct Product {
   }
 
   // The first `rows` rows of the result. What lies between its rows must stay as it was.
-  std::vector<float> Run(LinearMode mode, DType out_dtype, int64_t rows, int64_t first_row = 0,
+  std::vector<float> Run(Numerics mode, DType out_dtype, int64_t rows, int64_t first_row = 0,
                          int64_t out_gap = 3) {
     const int64_t out_stride = shape.out + out_gap;
     const auto count = static_cast<size_t>(rows * out_stride);
@@ -158,9 +157,9 @@ TEST_P(CudaLinearTest, MatchesOracle) {
   const auto& [dtype, shape] = GetParam();
   EmulatedDevice device(11);
   Product product(device, shape, dtype, Op::kLinear, 1);
-  for (const LinearMode mode : {LinearMode::kFast, LinearMode::kExact}) {
+  for (const Numerics mode : {Numerics::kFast, Numerics::kExact}) {
     for (const DType out_dtype : {dtype, DType::kF32}) {
-      SCOPED_TRACE(mode == LinearMode::kFast ? "fast" : "exact");
+      SCOPED_TRACE(mode == Numerics::kFast ? "fast" : "exact");
       const std::vector<float> out = product.Run(mode, out_dtype, shape.rows);
       EXPECT_EQ(testing::Mismatch(out, product.Oracle(out_dtype)), "");
     }
@@ -171,8 +170,8 @@ TEST_P(CudaLinearTest, GateUpSwigluMatchesOracle) {
   const auto& [dtype, shape] = GetParam();
   EmulatedDevice device(12);
   Product product(device, shape, dtype, Op::kGateUp, 2);
-  for (const LinearMode mode : {LinearMode::kFast, LinearMode::kExact}) {
-    SCOPED_TRACE(mode == LinearMode::kFast ? "fast" : "exact");
+  for (const Numerics mode : {Numerics::kFast, Numerics::kExact}) {
+    SCOPED_TRACE(mode == Numerics::kFast ? "fast" : "exact");
     const std::vector<float> out = product.Run(mode, dtype, shape.rows);
     EXPECT_EQ(testing::Mismatch(out, product.Oracle(dtype)), "");
   }
@@ -206,7 +205,7 @@ TEST_P(CudaLinearBitsTest, ARowHasTheSameBitsAmongAnyNumberOfRowsInExactMode) {
   for (const int num_sms : {1, 9}) {
     EmulatedDevice device(13);
     Product product(device, {kMaxRows, 523, kOut, num_sms}, dtype, op, 3);
-    const std::vector<float> all = product.Run(LinearMode::kExact, out_dtype, kMaxRows);
+    const std::vector<float> all = product.Run(Numerics::kExact, out_dtype, kMaxRows);
     if (on_another.empty()) on_another = all;
     ASSERT_EQ(testing::BitMismatch(all, on_another), "") << "another device";
     const auto rows_of_all = [&](int64_t first, int64_t count) {
@@ -215,7 +214,7 @@ TEST_P(CudaLinearBitsTest, ARowHasTheSameBitsAmongAnyNumberOfRowsInExactMode) {
     };
     for (int64_t rows = 1; rows <= 40; ++rows) {
       const int64_t first = rows % 2 == 0 ? 0 : kMaxRows - rows;
-      ASSERT_EQ(testing::BitMismatch(product.Run(LinearMode::kExact, out_dtype, rows, first),
+      ASSERT_EQ(testing::BitMismatch(product.Run(Numerics::kExact, out_dtype, rows, first),
                                      rows_of_all(first, rows)),
                 "")
           << rows << " rows on " << num_sms;
@@ -234,7 +233,7 @@ TEST(CudaLinearOrderTest, EveryOrderOfThreadsAndBlocksGivesTheSameBits) {
     for (const uint64_t seed : {1, 2, 3}) {
       EmulatedDevice device(seed);
       Product product(device, shape, DType::kBF16, Op::kGateUp, 4);
-      const std::vector<float> out = product.Run(LinearMode::kFast, DType::kBF16, shape.rows);
+      const std::vector<float> out = product.Run(Numerics::kFast, DType::kBF16, shape.rows);
       if (first.empty()) first = out;
       EXPECT_EQ(testing::BitMismatch(out, first), "") << "seed " << seed;
     }
@@ -248,7 +247,7 @@ TEST(CudaLinearStoreTest, RowsMayLieAnyDistanceApart) {
     Product product(device, {20, 70, out}, DType::kF16, Op::kLinear, 5);
     for (const int64_t gap : {0, 1, 2}) {
       for (const DType out_dtype : {DType::kF16, DType::kF32}) {
-        EXPECT_EQ(testing::Mismatch(product.Run(LinearMode::kExact, out_dtype, 20, 0, gap),
+        EXPECT_EQ(testing::Mismatch(product.Run(Numerics::kExact, out_dtype, 20, 0, gap),
                                     product.Oracle(out_dtype)),
                   "");
       }
@@ -257,20 +256,20 @@ TEST(CudaLinearStoreTest, RowsMayLieAnyDistanceApart) {
 }
 
 TEST(CudaGemmPlanTest, ExactTakesItsTileForTheWeightAndNeverSplits) {
-  const auto plan = [](int64_t rows, int64_t out, LinearMode mode) {
+  const auto plan = [](int64_t rows, int64_t out, Numerics mode) {
     const cuda::emulated::GemmPlan p =
         cuda::emulated::PlanGemm(rows, out, 3584, {.mode = mode, .num_sms = 132});
     return std::pair(p.tile, p.splits);
   };
   using Plan = std::pair<GemmTile, int>;
-  EXPECT_EQ(plan(1, 3584, LinearMode::kExact), Plan(GemmTile::k16x16, 1));
-  EXPECT_EQ(plan(20, 37888, LinearMode::kExact), Plan(GemmTile::k32x64, 1));
-  EXPECT_EQ(plan(100, 3584, LinearMode::kExact), Plan(GemmTile::k64x16, 1));
-  EXPECT_EQ(plan(1000, 3584, LinearMode::kExact), Plan(GemmTile::k128x128, 1));
-  EXPECT_EQ(plan(9, 3584, LinearMode::kFast), Plan(GemmTile::k16x64, 4));
-  EXPECT_EQ(plan(40, 37888, LinearMode::kFast), Plan(GemmTile::k64x64, 1));
-  EXPECT_EQ(plan(100, 512, LinearMode::kFast), Plan(GemmTile::k128x128, 14));
-  EXPECT_EQ(plan(1000, 37888, LinearMode::kFast), Plan(GemmTile::k128x128, 1));
+  EXPECT_EQ(plan(1, 3584, Numerics::kExact), Plan(GemmTile::k16x16, 1));
+  EXPECT_EQ(plan(20, 37888, Numerics::kExact), Plan(GemmTile::k32x64, 1));
+  EXPECT_EQ(plan(100, 3584, Numerics::kExact), Plan(GemmTile::k64x16, 1));
+  EXPECT_EQ(plan(1000, 3584, Numerics::kExact), Plan(GemmTile::k128x128, 1));
+  EXPECT_EQ(plan(9, 3584, Numerics::kFast), Plan(GemmTile::k16x64, 4));
+  EXPECT_EQ(plan(40, 37888, Numerics::kFast), Plan(GemmTile::k64x64, 1));
+  EXPECT_EQ(plan(100, 512, Numerics::kFast), Plan(GemmTile::k128x128, 14));
+  EXPECT_EQ(plan(1000, 37888, Numerics::kFast), Plan(GemmTile::k128x128, 1));
 }
 
 // Whatever the shape, its splits' sums fit.

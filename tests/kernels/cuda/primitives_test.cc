@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -14,12 +15,12 @@
 namespace phalanx {
 namespace {
 
-TEST(PrimitivesTest, ShufflesAndVotes) {
+TEST(PrimitivesTest, ShufflesVotesAndMaxima) {
   testing::EmulatedDevice device;
   testing::Generator generator(1);
   std::vector<uint32_t> in(32);
   for (uint32_t& word : in) word = static_cast<uint32_t>(generator());
-  auto* const out = device.Allocate<uint32_t>(96);
+  auto* const out = device.Allocate<uint32_t>(128);
   auto stream = device.Stream();
   testing::LaunchShuffles(stream, {.in = device.Upload(in), .out = out});
   ASSERT_TRUE(stream.status().ok()) << stream.status();
@@ -31,6 +32,7 @@ TEST(PrimitivesTest, ShufflesAndVotes) {
     EXPECT_EQ(out[lane], in[lane ^ 5]);
     EXPECT_EQ(out[32 + lane], in[7]);
     EXPECT_EQ(out[64 + lane], votes);
+    EXPECT_EQ(out[96 + lane], *std::max_element(in.begin(), in.end()));
   }
 }
 

@@ -49,11 +49,44 @@ struct WarpParams {
   uint32_t* out = nullptr;
 };
 // out[lane] = in[lane ^ 5], out[32 + lane] = in[7], out[64 + lane] = the votes of in[lane] % 3 ==
-// 0.
+// 0, out[96 + lane] = the largest of in.
 void LaunchShuffles(cuda::emulated::Stream& stream, const WarpParams& params);
 // in: [4][8][8] 16-bit elements; out[4 * lane + i] = register i; then the same transposed.
 void LaunchLoadMatrices(cuda::emulated::Stream& stream, const WarpParams& params);
 // in: a as [32][4] words, b as [32][2] words, d as [32][4] floats; out: d as [32][4] floats.
 void LaunchMultiplyTile(cuda::emulated::Stream& stream, const WarpParams& params, DType dtype);
+
+enum class BarrierDefect : uint8_t {
+  kNothing,
+  kMissing,
+  kOtherHalf,
+  kWarpMissing,
+  kPartOfAWarp,
+  kNoSuchBarrier,
+  kNoWholeWarps,
+  kDifferentCounts,
+};
+struct BarrierParams {
+  BarrierDefect defect = BarrierDefect::kNothing;
+  const uint32_t* in = nullptr;  // [128]
+  uint32_t* out = nullptr;       // [128]
+};
+// Each half of a block of 128 threads reverses its numbers, behind a barrier of its own.
+void LaunchNamedBarrier(cuda::emulated::Stream& stream, const BarrierParams& params);
+
+enum class AtomicDefect : uint8_t {
+  kNothing,
+  kUnwritten,
+  kUnordered,
+  kPlainWrite,
+  kReadTooEarly,
+  kMisaligned,
+};
+struct AtomicParams {
+  AtomicDefect defect = AtomicDefect::kNothing;
+  const uint32_t* in = nullptr;  // [grid, 64]
+  uint32_t* out = nullptr;       // [3 + grid] sum, largest, one of them, even ones of each block
+};
+void LaunchAtomics(cuda::emulated::Stream& stream, const AtomicParams& params, int grid);
 
 }  // namespace phalanx::testing

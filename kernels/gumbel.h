@@ -1,4 +1,5 @@
-// The variate of kernels/candidates.h, step by step; the vector kernel does exactly the same steps.
+// The variate of kernels/candidates.h, step by step; every kernel that computes it does exactly
+// the same steps.
 //
 //   w    = first word of Philox4x32-10 with key (seed low, seed high) and counter
 //          (token id, index, choice, 0)                     Salmon et al. 2011, ten rounds

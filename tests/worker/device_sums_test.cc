@@ -1,0 +1,113 @@
+// Who sums over ranks where, and what a first sum shows before anything is served.
+#include "worker/device_sums.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "kernels/backend_factory.h"
+#include "parallel/thread_group.h"
+#include "tests/testing/environment_variable.h"
+
+namespace phalanx {
+namespace {
+
+using ::testing::EndsWith;
+using testing::EnvironmentVariable;
+using Created = StatusOr<std::shared_ptr<DeviceCollectives>>;
+
+void OnRanks(int size, const std::string& device, const DeviceSumsOptions& options,
+             const std::function<void(const Created& collectives)>& body) {
+  const auto group = MakeThreadGroup(size);
+  std::vector<std::thread> threads;
+  for (const auto& member : group) {
+    threads.emplace_back([&] {
+      const auto backend = std::move(CreateBackend({.device = device,
+                                                    .device_memory_bytes = size_t{1} << 24,
+                                                    .num_threads = 1}))
+                               .value();
+      body(CreateDeviceCollectives(options, *backend, *member));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+const DeviceSumsOptions kNccl = {.by = DeviceSums::kNccl, .nccl_library = PHALANX_NCCL_STAND_IN};
+
+TEST(DeviceSumsTest, OnlyGpusTakeNcclUnasked) {
+  for (const DeviceSums by : {DeviceSums::kAuto, DeviceSums::kHost}) {
+    for (const char* const device : {"cpu", "cuda-emulated"}) {
+      OnRanks(2, device, {.by = by, .nccl_library = "/no/such/library"},
+              [](const Created& created) {
+                ASSERT_TRUE(created.ok()) << created.status();
+                EXPECT_EQ(*created, nullptr);
+              });
+    }
+  }
+}
+
+TEST(DeviceSumsTest, AnyNumberOfRanksMayAskForNccl) {
+  for (const int size : {1, 2, 3}) {
+    OnRanks(size, "cuda-emulated", kNccl, [&](const Created& created) {
+      ASSERT_TRUE(created.ok()) << created.status();
+      EXPECT_EQ((*created)->size(), size);
+      EXPECT_EQ(OrderOfSums(created->get(), Numerics::kExact), "ordered");
+      EXPECT_EQ(OrderOfSums(created->get(), Numerics::kFast), "nccl-2.18.0");
+    });
+  }
+  EXPECT_EQ(OrderOfSums(nullptr, Numerics::kFast), "ordered");
+}
+
+TEST(DeviceSumsTest, CpusHaveNoMemoryForIt) {
+  OnRanks(2, "cpu", kNccl, [](const Created& created) {
+    EXPECT_EQ(created.status(),
+              InvalidField("--communicator", "nccl", "auto, shm, mpi with --device cpu"));
+  });
+}
+
+TEST(DeviceSumsTest, AMissingLibraryIsTheSameErrorOnEveryRank) {
+  DeviceSumsOptions options = kNccl;
+  options.nccl_library = "/no/such/libnccl.so";
+  OnRanks(2, "cuda-emulated", options, [](const Created& created) {
+    EXPECT_EQ(created.status().field(), "--nccl-library");
+    EXPECT_TRUE(
+        created.status().message().starts_with("rank 0: --nccl-library: is /no/such/libnccl.so ("))
+        << created.status();
+  });
+}
+
+TEST(DeviceSumsTest, AWrongFirstSumIsTheSameErrorOnEveryRank) {
+  const EnvironmentVariable wrong("NCCL_STAND_IN_WRONG", "1:1");
+  OnRanks(2, "cuda-emulated", kNccl, [](const Created& created) {
+    EXPECT_EQ(created.status(),
+              InternalError("rank 1: nccl-2.18.0 sums the numbers from 1 to 2 over ranks to 4, "
+                            "expected: 3"));
+  });
+}
+
+TEST(DeviceSumsTest, AFirstSumThatHangsHasADeadlineOnEveryRank) {
+  const EnvironmentVariable hang("NCCL_STAND_IN_HANG", "1:1");
+  DeviceSumsOptions options = kNccl;
+  options.init_timeout = std::chrono::milliseconds(200);
+  OnRanks(2, "cuda-emulated", options, [](const Created& created) {
+    EXPECT_EQ(created.status(),
+              DeadlineExceededError("rank 0: NCCL 2.18.0 has not connected for its first "
+                                    "all-reduce within 0.2 s"));
+  });
+}
+
+TEST(DeviceSumsTest, AnErrorBehindTheFirstSumIsSeen) {
+  const EnvironmentVariable error("NCCL_STAND_IN_LATE_ERROR", "0:1");
+  OnRanks(2, "cuda-emulated", kNccl, [](const Created& created) {
+    EXPECT_EQ(created.status().code(), StatusCode::kUnavailable);
+    EXPECT_THAT(created.status().message(),
+                EndsWith("remote process exited or there was a network error: this is the "
+                         "stand-in for NCCL"));
+  });
+}
+
+}  // namespace
+}  // namespace phalanx

@@ -1,0 +1,76 @@
+#include "worker/device_sums.h"
+
+#include "parallel/nccl_collectives.h"
+#include "parallel/nccl_library.h"
+#include "worker/agreement.h"
+
+namespace phalanx {
+namespace {
+
+bool IsNcclWanted(DeviceSums by, const Backend& backend, const Communicator& communicator) {
+  if (by == DeviceSums::kAuto) return backend.device() == "cuda" && communicator.size() > 1;
+  return by == DeviceSums::kNccl;
+}
+
+// The first sum makes the connections between the ranks, and where the host or the network is set
+// up wrongly, that hangs: better here, under a deadline, than in the first step.
+Status ProveSums(DeviceCollectives& collectives, Backend& backend,
+                 std::chrono::milliseconds timeout) {
+  using Clock = std::chrono::steady_clock;
+  const int size = collectives.size();
+  PHALANX_ASSIGN_OR_RETURN(const auto buffer, backend.Allocate(sizeof(float), "first sum"));
+  float value = static_cast<float>(collectives.rank() + 1);
+  backend.CopyToDevice(buffer->data(), &value, sizeof(value));
+  PHALANX_RETURN_IF_ERROR(collectives.AllReduceSum(static_cast<float*>(buffer->data()), 1));
+  backend.device_queue()->SetWaitCheck([&collectives, timeout, begin = Clock::now()] {
+    if (timeout.count() != 0 && Clock::now() - begin >= timeout) {
+      collectives.Abort(
+          DeadlineExceededError("{}: the first sum over ranks has not ended within {:.1f} s",
+                                collectives.name(), static_cast<double>(timeout.count()) * 1e-3));
+    }
+    return collectives.Check();
+  });
+  backend.CopyToHost(&value, buffer->data(), sizeof(value));
+  const Status status = backend.Finish();
+  backend.device_queue()->SetWaitCheck(nullptr);
+  PHALANX_RETURN_IF_ERROR(status);
+  const int sum = size * (size + 1) / 2;
+  const auto expected = static_cast<float>(sum);
+  if (value == expected) return OkStatus();
+  return InternalError("{} sums the numbers from 1 to {} over ranks to {}, expected: {}",
+                       collectives.name(), size, value, expected);
+}
+
+}  // namespace
+
+StatusOr<std::shared_ptr<DeviceCollectives>> CreateDeviceCollectives(
+    const DeviceSumsOptions& options, Backend& backend, Communicator& communicator) {
+  std::shared_ptr<DeviceCollectives> none;
+  if (!IsNcclWanted(options.by, backend, communicator)) return none;
+  DeviceQueue* const queue = backend.device_queue();
+  if (queue == nullptr) {
+    return InvalidField("--communicator", "nccl",
+                        fmt::format("auto, shm, mpi with --device {}", backend.device()));
+  }
+  PHALANX_ASSIGN_OR_RETURN(const NcclLibrary library,
+                           Agree(communicator, NcclLibrary::Load(options.nccl_library)));
+  // Unlike versions do not understand each other, and fail in stranger ways.
+  PHALANX_RETURN_IF_ERROR(AgreeOnValues(communicator, {{"NCCL's version", library.version()}}));
+  PHALANX_ASSIGN_OR_RETURN(
+      auto collectives,
+      Agree(communicator, CreateNcclCollectives({.library = library,
+                                                 .stream = queue->stream_handle(),
+                                                 .init_timeout = options.init_timeout,
+                                                 .board = options.board},
+                                                communicator)));
+  PHALANX_RETURN_IF_ERROR(
+      AgreeOnStatus(communicator, ProveSums(*collectives, backend, options.init_timeout)));
+  return collectives;
+}
+
+std::string OrderOfSums(const DeviceCollectives* collectives, Numerics numerics) {
+  if (collectives == nullptr || numerics == Numerics::kExact) return "ordered";
+  return std::string(collectives->name());
+}
+
+}  // namespace phalanx
