@@ -125,7 +125,8 @@ TEST(ThreadGroupTest, AnIdleRankSleepsAndWakesQuickly) {
                           static_cast<double>(cpu_after.tv_nsec - cpu_before.tv_nsec) * 1e-6;
     const double wake_ms = std::chrono::duration<double, std::milli>(wake).count();
     std::printf("waited 500 ms: %.3f ms of CPU, awake after %.3f ms\n", cpu_ms, wake_ms);
-    // Tell a rank that sleeps from one that spins, on a busy machine too; 2 ms is the bench's claim.
+    // Tell a rank that sleeps from one that spins, on a busy machine too; 2 ms is the bench's
+    // claim.
     EXPECT_LT(cpu_ms, 125.0);
     EXPECT_LT(wake_ms, 500.0);
   });
