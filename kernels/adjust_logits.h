@@ -11,7 +11,9 @@
 // bits. Then l[id] = -inf for each id whose bit in `mask` is clear and for each of `bans`. Ids that
 // the logits do not hold (column c is token first_id + c) are left out.
 //
-// A device with memory of its own keeps the tokens of each slot and is told of changes alone.
+// A device with memory of its own keeps the tokens of each slot and is told of changes alone. An id
+// keeps its index among `tokens` until all of them have changed, as when another sequence has the
+// slot.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +24,9 @@ namespace phalanx {
 // Far beyond any logit, and still finite in float32 over the lowest temperature (1e-5): extreme
 // parameters decide between tokens and never make infinities or NaN.
 inline constexpr float kLargestAdjusted = 1e30F;
+
+// Of a sequence. Its other adjusted tokens are those that it consists of.
+inline constexpr int32_t kMaxBiases = 1024;
 
 struct TokenAdjustment {
   int32_t id = 0;

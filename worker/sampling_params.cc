@@ -3,6 +3,8 @@
 #include <cmath>
 #include <span>
 
+#include "kernels/adjust_logits.h"
+
 namespace phalanx {
 namespace {
 
@@ -45,6 +47,10 @@ Status ValidateFloats(const SamplingParams& params) {
 }
 
 Status ValidateIds(const SamplingParams& params, int32_t vocab_size) {
+  if (params.logit_bias.size() > size_t{kMaxBiases}) {
+    return InvalidField("logit_bias", fmt::format("{} entries", params.logit_bias.size()),
+                        fmt::format("up to {}", kMaxBiases));
+  }
   for (size_t i = 0; i < params.logit_bias.size(); ++i) {
     const auto& [id, bias] = params.logit_bias[i];
     PHALANX_RETURN_IF_ERROR(CheckId("logit_bias", id, vocab_size));

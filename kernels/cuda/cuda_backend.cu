@@ -47,7 +47,7 @@ class CudaBackend final : public Backend, private DeviceQueue {
   }
   TensorView HostView(const TensorView& view) override;
   Status Finish() override {
-    const Status status = sampling_.Finish(*device_);
+    const Status status = sampling_ == nullptr ? device_->Finish() : sampling_->Finish();
     profiler_.Collect();
     return status;
   }
@@ -103,13 +103,15 @@ class CudaBackend final : public Backend, private DeviceQueue {
   void AdjustLogits(const TensorView& logits, int64_t first_id,
                     std::span<const RowAdjustment> rows) override {
     const OpProfiler::Scope scope(profiler_, "adjust_logits");
-    stream().Note(sampling_.Adjust(*device_, logits, first_id, rows));
+    PHALANX_CHECK(sampling_ != nullptr);
+    sampling_->Adjust(logits, first_id, rows);
   }
   void SelectCandidates(const TensorView& logits, int64_t first_id,
                         std::span<const CandidateTask> tasks,
                         std::span<CandidateResult> results) override {
     const OpProfiler::Scope scope(profiler_, "select_candidates");
-    stream().Note(sampling_.Select(*device_, logits, first_id, tasks, results));
+    PHALANX_CHECK(sampling_ != nullptr);
+    stream().Note(sampling_->Select(logits, first_id, tasks, results));
   }
 
  private:
@@ -132,10 +134,11 @@ class CudaBackend final : public Backend, private DeviceQueue {
   std::optional<OpProfiler::Scope> step_;
   std::unique_ptr<UploadRing> uploads_;  // while weights are loaded
   std::unique_ptr<StepStage> stage_;
-  StepSampling sampling_;
-  std::unique_ptr<CudaBuffer> linear_workspace_;  // of fast numerics
-  std::unique_ptr<PinnedBuffer> results_;         // HostView's copy
-  std::vector<std::byte> raw_;                    // of a trace's 16-bit matrix, and widened
+  std::unique_ptr<StepSampling> sampling_;
+  void* linear_workspace_ = nullptr;       // of fast numerics
+  std::unique_ptr<CudaBlock> steps_;       // the memory on the device of what steps need
+  std::unique_ptr<PinnedBuffer> results_;  // HostView's copy
+  std::vector<std::byte> raw_;             // of a trace's 16-bit matrix, and widened
   std::vector<float> widened_;
 };
 
@@ -148,14 +151,14 @@ Status CudaBackend::PrepareSteps(const StepLimits& limits) {
   PHALANX_CHECK(stage_ == nullptr);
   PHALANX_RETURN_IF_ERROR(Finish());
   uploads_.reset();
-  PHALANX_ASSIGN_OR_RETURN(stage_, StepStage::Create(*device_, limits, options_.numerics));
-  PHALANX_RETURN_IF_ERROR(sampling_.Prepare(*device_, limits));
+  MemoryPlan plan;
+  PHALANX_ASSIGN_OR_RETURN(stage_, StepStage::Create(*device_, limits, options_.numerics, plan));
+  PHALANX_ASSIGN_OR_RETURN(sampling_, StepSampling::Create(*device_, limits, plan));
   if (options_.numerics == Numerics::kFast) {
-    PHALANX_ASSIGN_OR_RETURN(
-        linear_workspace_,
-        CudaBuffer::Allocate(*device_, LinearWorkspaceBytes(device_->num_multiprocessors()),
-                             "partial products"));
+    plan.Add("partial products", LinearWorkspaceBytes(device_->num_multiprocessors()),
+             &linear_workspace_);
   }
+  PHALANX_ASSIGN_OR_RETURN(steps_, CudaBlock::Allocate(*device_, plan));
   PHALANX_ASSIGN_OR_RETURN(
       results_,
       PinnedBuffer::Allocate(*device_, static_cast<size_t>(limits.max_host_floats) * sizeof(float),
@@ -237,7 +240,7 @@ LinearOptions CudaBackend::LinearOptionsFor(const TensorView& out) const {
           .out_dtype = out.dtype,
           .mode = options_.numerics,
           .num_sms = device_->num_multiprocessors(),
-          .workspace = linear_workspace_ == nullptr ? nullptr : linear_workspace_->data()};
+          .workspace = linear_workspace_};
 }
 
 void CudaBackend::Linear(const TensorView& x, const PackedWeight& weight,

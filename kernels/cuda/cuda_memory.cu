@@ -19,13 +19,6 @@ bool IsFinite(uint16_t bits, DType element) {
 
 }  // namespace
 
-Status Reserve(Device& device, size_t bytes, std::string_view name,
-               std::unique_ptr<CudaBuffer>& buffer) {
-  if (buffer != nullptr && buffer->size_bytes() >= bytes) return OkStatus();
-  PHALANX_ASSIGN_OR_RETURN(buffer, CudaBuffer::Allocate(device, 2 * bytes, name));
-  return OkStatus();
-}
-
 StatusOr<std::unique_ptr<CudaBuffer>> CudaBuffer::Allocate(Device& device, size_t bytes,
                                                            std::string_view name) {
   PHALANX_ASSIGN_OR_RETURN(void* const data, device.Allocate(bytes, name));

@@ -31,10 +31,6 @@ class CudaBuffer final : public Buffer {
   size_t size_bytes_;
 };
 
-// Makes `buffer` hold `bytes`, with room to spare where it has to grow, so that after some steps it
-// stays where it is. What it held is lost then.
-Status Reserve(Device& device, size_t bytes, std::string_view name,
-               std::unique_ptr<CudaBuffer>& buffer);
 // The parts of a plan, freed together. The device outlives it.
 class CudaBlock final : public Buffer {
  public:

@@ -71,15 +71,13 @@ size_t StepStage::MaxBytes() const {
 }
 
 StatusOr<std::unique_ptr<StepStage>> StepStage::Create(Device& device, const StepLimits& limits,
-                                                       Numerics numerics) {
+                                                       Numerics numerics, MemoryPlan& plan) {
   std::unique_ptr<StepStage> stage(new StepStage(device, limits, numerics));
   const size_t bytes = stage->MaxBytes();
-  MemoryPlan plan;
   plan.Add("step arrays", bytes, &stage->arrays_);
   plan.Add("attention's partial results",
            static_cast<size_t>(stage->max_partials_ * (limits.heads.head_dim + 2)) * sizeof(float),
            &stage->partials_);
-  PHALANX_ASSIGN_OR_RETURN(stage->block_, CudaBlock::Allocate(device, plan));
   PHALANX_ASSIGN_OR_RETURN(stage->places_,
                            SendPlaces::Create(device, bytes, "step arrays to send"));
   return StatusOr<std::unique_ptr<StepStage>>(std::move(stage));

@@ -17,9 +17,10 @@ namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE {
 
 class StepStage {
  public:
-  // Everything for the largest step. RESOURCE_EXHAUSTED without memory.
+  // Everything for the largest step; what lies on the device becomes part of `plan`, which is
+  // allocated before the first call of Upload. RESOURCE_EXHAUSTED without memory.
   static StatusOr<std::unique_ptr<StepStage>> Create(Device& device, const StepLimits& limits,
-                                                     Numerics numerics);
+                                                     Numerics numerics, MemoryPlan& plan);
 
   // The batch's arrays on the device, valid until the next call; `host` is within the limits. Its
   // block table becomes as narrow as the longest of its sequences.
@@ -48,7 +49,6 @@ class StepStage {
   const AttentionCombination* combinations_ = nullptr;
   void* arrays_ = nullptr;
   void* partials_ = nullptr;  // sums, then weights
-  std::unique_ptr<CudaBlock> block_;
 };
 
 }  // namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE

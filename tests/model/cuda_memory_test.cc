@@ -85,13 +85,21 @@ struct Loaded {
     return Choose(logits);
   }
 
-  // As sampling does: some tokens changed in each row, then what top-p and log-probabilities take.
+  // As sampling does: as many tokens adjusted as a sequence can have, all at once where it is new
+  // and `num_changed` of them later; then what top-p and log-probabilities take.
   Status Choose(const TensorView& logits) {
     std::vector<RowAdjustment> adjustments;
     std::vector<CandidateTask> tasks;
     const std::vector<uint32_t> mask(kVocabSize / 32 + 1, 0xfffffffeU);
     for (int64_t row = 0; row < logits.rows; ++row) {
-      adjustments.push_back({.row = row, .slot = static_cast<int32_t>(row), .mask = mask});
+      adjustments.push_back({.row = row,
+                             .slot = static_cast<int32_t>(row % kSeqs),
+                             .tokens = adjusted,
+                             .changed = std::span(indices).first(num_changed),
+                             .repetition_penalty = 1.2F,
+                             .presence_penalty = 0.5F,
+                             .mask = mask,
+                             .bans = std::span(indices).first(1)});
       for (const int32_t top_k : {20, kTopPCandidates}) {
         tasks.push_back({.row = row, .top_k = std::min<int32_t>(top_k, kVocabSize)});
       }
@@ -106,6 +114,19 @@ struct Loaded {
     return OkStatus();
   }
 
+  // Every token of the vocabulary, as a long sequence's.
+  void AdjustAll() {
+    indices.clear();
+    for (int32_t id = 0; id < kVocabSize; ++id) {
+      adjusted.push_back({.id = id, .count = 1, .seen = TokenAdjustment::Seen::kYes});
+      indices.push_back(id);
+    }
+    num_changed = indices.size();
+  }
+
+  std::vector<TokenAdjustment> adjusted;
+  std::vector<int32_t> indices = {0};
+  size_t num_changed = 0;
   std::unique_ptr<Communicator> communicator = MakeSingleCommunicator();
   cuda::emulated::Device* device = nullptr;
   std::unique_ptr<Backend> backend;
@@ -131,6 +152,22 @@ TEST(CudaMemoryTest, NoStepAllocates) {
   }
 }
 
+// Sequences with penalties that have used the whole vocabulary, that come, go on and come again.
+TEST(CudaMemoryTest, NoStepWithPenaltiesOnLongSequencesAllocates) {
+  Loaded loaded(kEnough);
+  ASSERT_TRUE(loaded.status.ok()) << loaded.status;
+  const int64_t allocated = loaded.device->num_allocations();
+  loaded.AdjustAll();
+  for (const size_t num_changed : {loaded.indices.size(), size_t{1}, loaded.indices.size()}) {
+    loaded.num_changed = num_changed;
+    for (const int64_t num_seqs : {kSeqs, int64_t{2}}) {
+      const Status status = loaded.Step(num_seqs, 3, num_seqs);
+      EXPECT_TRUE(status.ok()) << status;
+      EXPECT_EQ(loaded.device->num_allocations(), allocated);
+    }
+  }
+}
+
 TEST(CudaMemoryTest, EverythingHasAName) {
   Loaded loaded(kEnough);
   ASSERT_TRUE(loaded.status.ok()) << loaded.status;
@@ -141,11 +178,14 @@ TEST(CudaMemoryTest, EverythingHasAName) {
     if (use.where == MemoryUse::Where::kDevice) on_device += use.bytes;
   }
   EXPECT_EQ(on_device, static_cast<int64_t>(kEnough) - loaded.device->FreeBytes());
-  EXPECT_THAT(names, ::testing::IsSupersetOf(
-                         {"KV cache", "rope table", "step arrays", "step arrays to send",
-                          "results for the host", "residual stream", "logits",
-                          "attention's partial results", "model.layers.*.mlp.gate_proj.weight",
-                          "model.embed_tokens.weight"}));
+  EXPECT_THAT(
+      names,
+      ::testing::IsSupersetOf(
+          {"KV cache", "rope table", "step arrays", "step arrays to send", "results for the host",
+           "residual stream", "logits", "attention's partial results", "adjusted tokens of slots",
+           "a step's adjustments", "a step's adjustments to send", "sampling's tasks",
+           "summaries of logits", "maxima of logits", "candidates of a step", "candidates received",
+           "model.layers.*.mlp.gate_proj.weight", "model.embed_tokens.weight"}));
   // Weights have been sent.
   EXPECT_THAT(names, ::testing::Not(::testing::Contains("weights to send")));
 }

@@ -80,4 +80,12 @@ std::unique_ptr<Backend> MakeBackend(const std::string& isa, int num_threads) {
   return std::move(CreateBackend({.num_threads = num_threads, .cpu_isa = isa})).value();
 }
 
+StepLimits SamplingLimits(int64_t num_rows, int64_t num_cols) {
+  return {.max_num_tokens = num_rows,
+          .max_num_seqs = num_rows,
+          .max_num_logit_rows = num_rows,
+          .num_logit_cols = num_cols,
+          .max_blocks_per_seq = 1024};
+}
+
 }  // namespace phalanx::testing

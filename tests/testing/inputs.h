@@ -46,4 +46,7 @@ std::unique_ptr<PackedWeight> Pack(Backend& backend, const RandomWeight& weight,
 // The backend of an instruction set; aborts where that is not available.
 std::unique_ptr<Backend> MakeBackend(const std::string& isa, int num_threads);
 
+// Of a backend that only samples: `num_rows` rows of logits and as many slots.
+StepLimits SamplingLimits(int64_t num_rows, int64_t num_cols);
+
 }  // namespace phalanx::testing

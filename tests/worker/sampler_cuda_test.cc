@@ -9,6 +9,7 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/emulated_device.h"
 #include "parallel/single_communicator.h"
+#include "tests/testing/inputs.h"
 #include "tests/worker/sampler_group.h"
 
 namespace phalanx {
@@ -98,6 +99,7 @@ TEST(CudaSamplerKernelsTest, AllRun) {
   auto device = std::move(cuda::emulated::OpenEmulatedDevice(size_t{1} << 30, 1)).value();
   const cuda::emulation::Executor& executor = device->stream().executor();
   const auto backend = cuda::emulated::CreateCudaBackend({}, std::move(device));
+  ASSERT_TRUE(backend->PrepareSteps(testing::SamplingLimits(1, kVocab)).ok());
   const auto communicator = MakeSingleCommunicator();
   const ShardSpec shard = MakeShardSpec(
       {.num_heads = 4, .num_kv_heads = 2, .intermediate_size = 256, .vocab_size = kVocab}, 0, 1);

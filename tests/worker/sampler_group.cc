@@ -7,6 +7,7 @@
 #include <set>
 
 #include "kernels/backend_factory.h"
+#include "tests/testing/inputs.h"
 #include "tests/worker/rank_threads.h"
 
 namespace phalanx {
@@ -37,6 +38,9 @@ std::vector<std::vector<SampleResult>> RunSampler(const GroupSetup& setup,
         communicator.rank(), setup.ranks);
     const auto backend =
         std::move(CreateBackend({.device = setup.device, .num_threads = 1})).value();
+    const Status prepared = backend->PrepareSteps(
+        testing::SamplingLimits(static_cast<int64_t>(cases.size()), shard.vocab.size()));
+    ASSERT_TRUE(prepared.ok()) << prepared;
     const auto sampler = Sampler::Create({.max_num_seqs = static_cast<int32_t>(cases.size()),
                                           .vocab_size = setup.vocab,
                                           .top_p_candidates = setup.top_p_candidates},

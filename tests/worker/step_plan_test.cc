@@ -7,6 +7,8 @@
 #include <limits>
 #include <random>
 
+#include "kernels/adjust_logits.h"
+
 namespace phalanx {
 namespace {
 
@@ -138,6 +140,13 @@ INSTANTIATE_TEST_SUITE_P(
                 "is 21"},
         BadPlan{"BiasTwice", [](Plan& p) { p.inits[0].params.logit_bias[1].first = 3; },
                 "logit_bias", "is 3"},
+        BadPlan{"ManyBiases",
+                [](Plan& p) {
+                  auto& biases = p.inits[0].params.logit_bias;
+                  biases.clear();
+                  for (int32_t id = 0; id <= kMaxBiases; ++id) biases.emplace_back(id, 1.0F);
+                },
+                "logit_bias", "is 1025 entries, allowed: up to 1024"},
         BadPlan{"BadWordEmpty", [](Plan& p) { p.inits[0].params.bad_words[0].clear(); },
                 "bad_words", "an empty sequence"},
         BadPlan{"BadWordId", [](Plan& p) { p.inits[0].params.bad_words[0][0] = 100; }, "bad_words",

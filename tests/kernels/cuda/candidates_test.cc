@@ -21,8 +21,11 @@ using testing::Generator;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr int64_t kFirstId = 151008;  // as a later shard begins
 
-std::unique_ptr<Backend> Create(const std::string& device) {
-  return std::move(CreateBackend({.device = device, .num_threads = 1})).value();
+std::unique_ptr<Backend> Create(const std::string& device, const StepLimits& limits) {
+  auto backend = std::move(CreateBackend({.device = device, .num_threads = 1})).value();
+  const Status status = backend->PrepareSteps(limits);
+  EXPECT_TRUE(status.ok()) << status;
+  return backend;
 }
 
 // Logits as a backend keeps them.
@@ -81,15 +84,22 @@ void ExpectSame(const CandidateResult& actual, const CandidateResult& expected) 
   }
 }
 
+// On a device that is prepared for `prepared_rows` rows: beyond those, selections share memory.
 void ExpectSameOnBoth(const std::vector<float>& values, int64_t rows,
-                      const std::vector<CandidateTask>& tasks) {
-  const auto expected = Select(*Create("cpu"), values, rows, tasks);
-  const auto actual = Select(*Create("cuda-emulated"), values, rows, tasks);
+                      const std::vector<CandidateTask>& tasks, int64_t prepared_rows) {
+  const int64_t cols = static_cast<int64_t>(values.size()) / rows;
+  const StepLimits limits = testing::SamplingLimits(prepared_rows, cols);
+  const auto expected = Select(*Create("cpu", limits), values, rows, tasks);
+  const auto actual = Select(*Create("cuda-emulated", limits), values, rows, tasks);
   for (size_t i = 0; i < tasks.size(); ++i) {
-    SCOPED_TRACE(::testing::Message() << values.size() / static_cast<size_t>(rows)
-                                      << " columns, task " << i << ", k = " << tasks[i].top_k);
+    SCOPED_TRACE(::testing::Message() << cols << " columns, task " << i << ", k = "
+                                      << tasks[i].top_k << ", room for " << prepared_rows);
     ExpectSame(actual[i], expected[i]);
   }
+}
+void ExpectSameOnBoth(const std::vector<float>& values, int64_t rows,
+                      const std::vector<CandidateTask>& tasks) {
+  ExpectSameOnBoth(values, rows, tasks, static_cast<int64_t>(tasks.size()));
 }
 
 // Ties, entries that must not be chosen, both zeros.
@@ -123,6 +133,8 @@ TEST_P(CudaCandidatesTest, GiveWhatTheCpuGives) {
     }
   }
   ExpectSameOnBoth(logits, kRows, tasks);
+  // Ten tasks that together ask for more than a device with room for one row keeps at once.
+  if (cols == 5000) ExpectSameOnBoth(logits, kRows, tasks, 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Columns, CudaCandidatesTest,
@@ -230,7 +242,7 @@ std::vector<Adjusted> AdjustTwice(Backend& backend, int64_t first_id, int64_t co
     const Logits logits(backend, values, kRows);
     const Logits kept(backend, std::vector<float>(static_cast<size_t>(cols)), 1);
     for (size_t row = 0; row < kRows; ++row) {
-      // The first row grows beyond what its slot had room for.
+      // The first row's many tokens need several copies where little memory is set aside.
       for (size_t i = 0; i < (row == 0 ? 40 * static_cast<size_t>(step * step) + 5 : 9); ++i) {
         add(row, id());
       }
@@ -277,11 +289,18 @@ TEST(CudaAdjustLogitsTest, GivesTheBitsOfTheCpu) {
     for (const int64_t first_id : {0, 64, 75}) {
       SCOPED_TRACE(::testing::Message() << cols << " columns from " << first_id);
       ++seed;
-      const auto expected = AdjustTwice(*Create("cpu"), first_id, cols, seed);
-      const auto actual = AdjustTwice(*Create("cuda-emulated"), first_id, cols, seed);
-      for (size_t step = 0; step < expected.size(); ++step) {
-        EXPECT_EQ(actual[step].logits, expected[step].logits) << "step " << step;
-        EXPECT_EQ(actual[step].kept, expected[step].kept) << "step " << step;
+      const auto expected =
+          AdjustTwice(*Create("cpu", testing::SamplingLimits(6, cols)), first_id, cols, seed);
+      for (const int64_t prepared_rows : {0, 64}) {
+        const StepLimits limits{.max_num_seqs = 6,
+                                .max_num_logit_rows = prepared_rows,
+                                .num_logit_cols = cols,
+                                .max_blocks_per_seq = 4};
+        const auto actual = AdjustTwice(*Create("cuda-emulated", limits), first_id, cols, seed);
+        for (size_t step = 0; step < expected.size(); ++step) {
+          EXPECT_EQ(actual[step].logits, expected[step].logits) << "step " << step;
+          EXPECT_EQ(actual[step].kept, expected[step].kept) << "step " << step;
+        }
       }
     }
   }

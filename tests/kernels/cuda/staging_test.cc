@@ -177,8 +177,10 @@ struct Step {
 
 TEST_F(StagingTest, StepsAreWrittenWhileEarlierOnesAreSent) {
   const std::vector<int32_t> kv_head_of = {0, 0};
+  MemoryPlan plan;
   const auto stage =
-      std::move(StepStage::Create(*device_, Limits(kv_head_of), Numerics::kExact)).value();
+      std::move(StepStage::Create(*device_, Limits(kv_head_of), Numerics::kExact, plan)).value();
+  const auto block = std::move(CudaBlock::Allocate(*device_, plan)).value();
   const int64_t allocated = device_->num_allocations();
   // Nobody waits between steps, and the host's own arrays are gone after each.
   for (int32_t i = 0; i < 9; ++i) {
