@@ -20,11 +20,7 @@ RankSum::RankSum(Backend& backend, Communicator& communicator, DeviceCollectives
       numerics_(numerics) {
   if (collectives_ == nullptr) return;
   PHALANX_CHECK(backend_.device_queue() != nullptr);
-  backend_.device_queue()->SetWaitCheck([collectives] { return collectives->Check(); });
-}
-
-RankSum::~RankSum() {
-  if (collectives_ != nullptr) backend_.device_queue()->SetWaitCheck(nullptr);
+  watch_ = std::make_unique<CollectivesWatch>(*backend_.device_queue(), *collectives_);
 }
 
 Status RankSum::Allocate(int64_t most_elements) {
@@ -40,6 +36,7 @@ Status RankSum::operator()(const TensorView& partial) {
   PHALANX_CHECK_EQ(partial.stride, partial.cols);
   if (collectives_ == nullptr) return SumOnHost(partial);
   if (numerics_ == Numerics::kExact) return SumInRankOrder(partial);
+  const CollectiveScope scope(*backend_.device_queue());
   return collectives_->AllReduceSum(static_cast<float*>(partial.data), partial.rows * partial.cols);
 }
 
@@ -56,14 +53,17 @@ Status RankSum::SumOnHost(const TensorView& partial) {
 }
 
 Status RankSum::SumInRankOrder(const TensorView& partial) {
+  DeviceQueue& queue = *backend_.device_queue();
   auto* const data = static_cast<float*>(partial.data);
   auto* const gathered = static_cast<float*>(gathered_->data());
   const int64_t count = partial.rows * partial.cols;
   for (int64_t begin = 0; begin < count; begin += chunk_elements_) {
     const int64_t n = std::min(chunk_elements_, count - begin);
-    PHALANX_RETURN_IF_ERROR(collectives_->AllGather(data + begin, n, gathered));
-    backend_.device_queue()->SumParts(gathered, collectives_->size(),
-                                      MakeTensor(data + begin, DType::kF32, 1, n));
+    {
+      const CollectiveScope scope(queue);
+      PHALANX_RETURN_IF_ERROR(collectives_->AllGather(data + begin, n, gathered));
+    }
+    queue.SumParts(gathered, collectives_->size(), MakeTensor(data + begin, DType::kF32, 1, n));
   }
   return OkStatus();
 }

@@ -11,6 +11,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/numerics.h"
+#include "model/collectives_watch.h"
 #include "parallel/communicator.h"
 #include "parallel/device_collectives.h"
 
@@ -21,9 +22,6 @@ class RankSum {
   // `collectives` may be null. All must outlive it.
   RankSum(Backend& backend, Communicator& communicator, DeviceCollectives* collectives,
           Numerics numerics);
-  ~RankSum();
-  RankSum(const RankSum&) = delete;
-  RankSum& operator=(const RankSum&) = delete;
 
   // Once, before the first sum: takes the memory that sums of up to `most_elements` need.
   Status Allocate(int64_t most_elements);
@@ -38,6 +36,7 @@ class RankSum {
   Backend& backend_;
   Communicator& communicator_;
   DeviceCollectives* collectives_;
+  std::unique_ptr<CollectivesWatch> watch_;  // where there are collectives
   Numerics numerics_;
   int64_t chunk_elements_ = 0;
   std::unique_ptr<Buffer> gathered_;  // [size, chunk_elements_] f32; null where not needed

@@ -31,6 +31,10 @@ class DeviceCollectives {
   // stream: a collective whose peer is lost never ends by itself, and has ended once this returns
   // an error.
   virtual Status Check() = 0;
+  // Around each wait of the host for what was enqueued, so that the rank shows as one that waits
+  // for its peers (parallel/liveness.h).
+  virtual void BeginWait() = 0;
+  virtual void EndWait() = 0;
   // Ends what is under way on this rank, with `reason` unless there is one already. From any
   // thread; idempotent.
   virtual void Abort(const Status& reason) = 0;

@@ -63,6 +63,12 @@ class NcclCollectives final : public DeviceCollectives {
     if (result == nccl::kSuccess || result == nccl::kInProgress) return reason();
     return Fail(result);
   }
+  void BeginWait() override {
+    if (options_.board != nullptr) ShowWait(options_.board->mine());
+  }
+  void EndWait() override {
+    if (options_.board != nullptr) EndShownWait(options_.board->mine());
+  }
   void Abort(const Status& reason) override {
     KeepFirst(reason);
     AbortCommunicator();

@@ -1,5 +1,6 @@
 #include "worker/device_sums.h"
 
+#include "model/collectives_watch.h"
 #include "parallel/nccl_collectives.h"
 #include "parallel/nccl_library.h"
 #include "worker/agreement.h"
@@ -12,28 +13,46 @@ bool IsNcclWanted(DeviceSums by, const Backend& backend, const Communicator& com
   return by == DeviceSums::kNccl;
 }
 
+// Aborts what has not ended within `timeout`; 0: no limit.
+class FirstSumWatch final : public CollectivesWatch {
+ public:
+  FirstSumWatch(DeviceQueue& queue, DeviceCollectives& collectives,
+                std::chrono::milliseconds timeout)
+      : CollectivesWatch(queue, collectives), timeout_(timeout) {}
+
+  Status Check() override {
+    if (timeout_.count() != 0 && Clock::now() - begin_ >= timeout_) {
+      collectives().Abort(DeadlineExceededError(
+          "{}: the first sum over ranks has not ended within {:.1f} s", collectives().name(),
+          static_cast<double>(timeout_.count()) * 1e-3));
+    }
+    return CollectivesWatch::Check();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const std::chrono::milliseconds timeout_;
+  const Clock::time_point begin_ = Clock::now();
+};
+
 // The first sum makes the connections between the ranks, and where the host or the network is set
 // up wrongly, that hangs: better here, under a deadline, than in the first step.
 Status ProveSums(DeviceCollectives& collectives, Backend& backend,
                  std::chrono::milliseconds timeout) {
-  using Clock = std::chrono::steady_clock;
   const int size = collectives.size();
+  DeviceQueue& queue = *backend.device_queue();
   PHALANX_ASSIGN_OR_RETURN(const auto buffer, backend.Allocate(sizeof(float), "first sum"));
   float value = static_cast<float>(collectives.rank() + 1);
   backend.CopyToDevice(buffer->data(), &value, sizeof(value));
-  PHALANX_RETURN_IF_ERROR(collectives.AllReduceSum(static_cast<float*>(buffer->data()), 1));
-  backend.device_queue()->SetWaitCheck([&collectives, timeout, begin = Clock::now()] {
-    if (timeout.count() != 0 && Clock::now() - begin >= timeout) {
-      collectives.Abort(
-          DeadlineExceededError("{}: the first sum over ranks has not ended within {:.1f} s",
-                                collectives.name(), static_cast<double>(timeout.count()) * 1e-3));
-    }
-    return collectives.Check();
-  });
-  backend.CopyToHost(&value, buffer->data(), sizeof(value));
-  const Status status = backend.Finish();
-  backend.device_queue()->SetWaitCheck(nullptr);
-  PHALANX_RETURN_IF_ERROR(status);
+  {
+    const CollectiveScope scope(queue);
+    PHALANX_RETURN_IF_ERROR(collectives.AllReduceSum(static_cast<float*>(buffer->data()), 1));
+  }
+  {
+    FirstSumWatch watch(queue, collectives, timeout);
+    backend.CopyToHost(&value, buffer->data(), sizeof(value));
+    PHALANX_RETURN_IF_ERROR(backend.Finish());
+  }
   const int sum = size * (size + 1) / 2;
   const auto expected = static_cast<float>(sum);
   if (value == expected) return OkStatus();

@@ -117,9 +117,9 @@ class CudaBackend final : public Backend, private DeviceQueue {
  private:
   void* stream_handle() const override { return device_->stream_handle(); }
   void SumParts(const float* parts, int num_parts, const TensorView& out) override;
-  void SetWaitCheck(std::function<Status()> check) override {
-    device_->SetWaitCheck(std::move(check));
-  }
+  void BeginCollective() override {}
+  void EndCollective() override { device_->NoteCollective(); }
+  void SetWatch(QueueWatch* watch) override { device_->SetWatch(watch); }
 
   Stream& stream() { return device_->stream(); }
   LinearParams Product(const TensorView& x, const PackedWeight& weight,

@@ -5,9 +5,9 @@
 // emulated device holds callers to it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -16,6 +16,7 @@
 #include "kernels/base/status.h"
 #include "kernels/cuda/memory_ledger.h"
 #include "kernels/cuda/stream.h"
+#include "kernels/device_queue.h"
 
 namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE {
 
@@ -74,9 +75,31 @@ class Device {
   virtual Stream& stream() = 0;  // kCompute's
   // kernels/device_queue.h
   virtual void* stream_handle() = 0;
-  virtual void SetWaitCheck(std::function<Status()> check) = 0;
+  void SetWatch(QueueWatch* watch) { watch_ = watch; }
+  // A collective is in the compute queue until all of that has been waited for.
+  void NoteCollective() { has_collective_ = true; }
 
  protected:
+  QueueWatch* watch() const { return watch_; }
+  // A wait of the host for the compute queue, which tells the watch where a collective is in it.
+  class ComputeWait {
+   public:
+    explicit ComputeWait(const Device& device)
+        : watch_(device.has_collective_ ? device.watch_ : nullptr) {
+      if (watch_ != nullptr) watch_->BeginWait();
+    }
+    ~ComputeWait() {
+      if (watch_ != nullptr) watch_->EndWait();
+    }
+    ComputeWait(const ComputeWait&) = delete;
+    ComputeWait& operator=(const ComputeWait&) = delete;
+
+   private:
+    QueueWatch* const watch_;
+  };
+  // Nothing is left in the compute queue.
+  void EndCollectives() { has_collective_ = false; }
+
   // Whether parts of a plan share one allocation; a device that checks bounds keeps them apart.
   enum class Parts : uint8_t { kTogether, kApart };
   virtual Parts parts() const = 0;
@@ -87,6 +110,8 @@ class Device {
 
  private:
   MemoryLedger ledger_;
+  QueueWatch* watch_ = nullptr;
+  std::atomic<bool> has_collective_ = false;  // copies wait in threads of their own
 };
 
 }  // namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE

@@ -61,8 +61,12 @@ class EmulatedDevice final : public Device {
   StatusOr<std::unique_ptr<Event>> CreateEvent() override { return std::make_unique<Mark>(*this); }
   Status Finish() override {
     const std::lock_guard lock(mutex_);
-    EndCopies();
-    if (wait_check_) stream_.Note(wait_check_());
+    {
+      const ComputeWait wait(*this);
+      EndCopies();
+      if (watch() != nullptr) stream_.Note(watch()->Check());
+    }
+    EndCollectives();
     return stream_.status();
   }
   void Note(Status status) override {
@@ -71,7 +75,6 @@ class EmulatedDevice final : public Device {
   }
   Stream& stream() override { return stream_; }
   void* stream_handle() override { return nullptr; }
-  void SetWaitCheck(std::function<Status()> check) override { wait_check_ = std::move(check); }
 
  private:
   // Kernels run when they are enqueued, so the time of a mark is that of its call.
@@ -152,7 +155,6 @@ class EmulatedDevice final : public Device {
   std::unique_ptr<emulation::DeviceMemory> memory_;
   emulation::Executor executor_;
   Stream stream_;
-  std::function<Status()> wait_check_;
   PendingCopies copies_;
   std::map<uintptr_t, Pinned> pinned_;
 };

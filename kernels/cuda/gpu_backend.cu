@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <functional>
 #include <mutex>
 #include <string>
 
@@ -74,7 +73,6 @@ class Gpu final : public Device {
   }
   Stream& stream() override { return stream_; }
   void* stream_handle() override { return stream_.handle(); }
-  void SetWaitCheck(std::function<Status()> check) override { wait_check_ = std::move(check); }
 
  private:
   class Mark final : public Event {
@@ -148,14 +146,15 @@ class Gpu final : public Device {
   // `query` says whether the work is over, `wait` waits for it.
   template <typename Query, typename Wait>
   cudaError_t WaitFor(Query query, Wait wait) {
-    if (!wait_check_) return wait();
+    const ComputeWait marked(*this);
+    if (watch() == nullptr) return wait();
     using Clock = std::chrono::steady_clock;
     constexpr auto kBetweenChecks = std::chrono::milliseconds(1);
     for (Clock::time_point next_check = Clock::now() + kBetweenChecks;;) {
       const cudaError_t error = query();
       if (error != cudaErrorNotReady) return error;
       if (Clock::now() < next_check) continue;
-      if (const Status status = wait_check_(); !status.ok()) {
+      if (const Status status = watch()->Check(); !status.ok()) {
         const std::lock_guard lock(mutex_);
         stream_.Note(status);
         return cudaSuccess;
@@ -179,6 +178,7 @@ class Gpu final : public Device {
   void Synchronize(cudaStream_t stream) {
     Check("waiting", WaitFor([&] { return cudaStreamQuery(stream); },
                              [&] { return cudaStreamSynchronize(stream); }));
+    if (stream == stream_.handle()) EndCollectives();
   }
 
   int index_;
@@ -186,7 +186,6 @@ class Gpu final : public Device {
   std::string architecture_;
   std::mutex mutex_;
   Stream stream_;
-  std::function<Status()> wait_check_;
   cudaStream_t copy_stream_;
 };
 

@@ -215,6 +215,24 @@ TEST(NcclErrorTest, AHangingRankIsSeenWaitingAndCanBeAborted) {
   });
 }
 
+TEST(NcclWaitTest, WhoWaitsForTheDeviceIsSeenWaiting) {
+  const auto board = MakeLonelyLivenessBoard();
+  OnRanks(1, {.library = StandIn(), .board = board.get()}, [&](int, Created created) {
+    const LivenessRecord& mine = board->mine();
+    float value = 0;
+    ASSERT_EQ((*created)->AllReduceSum(&value, 1), OkStatus());
+    EXPECT_EQ(mine.is_waiting, 0U);
+    (*created)->BeginWait();
+    EXPECT_EQ(mine.is_waiting, 1U);
+    EXPECT_EQ((*created)->Check(), OkStatus());
+    EXPECT_EQ(mine.is_waiting, 1U);
+    (*created)->EndWait();
+    EXPECT_EQ(mine.is_waiting, 0U);
+    // It has entered no other.
+    EXPECT_EQ(mine.collectives, 1U);
+  });
+}
+
 TEST(CollectivesInUseTest, AbortsThoseThatLive) {
   CollectivesInUse in_use;
   in_use.Abort(UnavailableError("before there are any"));

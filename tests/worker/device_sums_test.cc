@@ -5,18 +5,24 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <future>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "kernels/backend_factory.h"
+#include "model/collectives_watch.h"
 #include "parallel/thread_group.h"
 #include "tests/testing/environment_variable.h"
+#include "worker/liveness_judge.h"
 
 namespace phalanx {
 namespace {
 
 using ::testing::EndsWith;
 using testing::EnvironmentVariable;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 using Created = StatusOr<std::shared_ptr<DeviceCollectives>>;
 
 void OnRanks(int size, const std::string& device, const DeviceSumsOptions& options,
@@ -107,6 +113,73 @@ TEST(DeviceSumsTest, AnErrorBehindTheFirstSumIsSeen) {
                 EndsWith("remote process exited or there was a network error: this is the "
                          "stand-in for NCCL"));
   });
+}
+
+// What the judge of a rank says while that rank waits for its device.
+class JudgingWatch final : public CollectivesWatch {
+ public:
+  JudgingWatch(DeviceQueue& queue, DeviceCollectives& collectives, const LivenessBoard& board)
+      : CollectivesWatch(queue, collectives), board_(board) {}
+
+  Status Check() override {
+    using std::chrono::milliseconds;
+    constexpr milliseconds kSilence{10'000};
+    LivenessJudge judge(board_, {.silence = kSilence, .host = "here"});
+    constexpr milliseconds kTick{200};
+    for (milliseconds passed{0}; passed <= 2 * kSilence && verdict.empty(); passed += kTick) {
+      for (int i = 0; i < board_.size(); ++i) ++board_.record(i).beats;
+      const auto status = judge.Look(kTick, std::vector<bool>(2));
+      if (status) verdict = status->message();
+    }
+    return CollectivesWatch::Check();
+  }
+
+  std::string verdict;
+
+ private:
+  const LivenessBoard& board_;
+};
+
+// Rank 1 has enqueued its part and then stands still; rank 0 waits for its device, where the sum
+// is.
+TEST(DeviceSumsTest, ARankThatWaitsForItsDeviceIsNotToBlame) {
+  constexpr int kRanks = 2;
+  const auto group = MakeThreadGroup(kRanks);
+  const std::shared_ptr<SharedRegion> region = MakeHeapRegion(LivenessBoard::SizeBytes(kRanks));
+  std::promise<void> stuck;
+  std::promise<void> judged;
+  const auto run = [&](Communicator& communicator) {
+    const int rank = communicator.rank();
+    const LivenessBoard board(region, rank, kRanks, rank, kRanks);
+    const auto backend = std::move(CreateBackend({.device = "cuda-emulated",
+                                                  .device_memory_bytes = size_t{1} << 24,
+                                                  .num_threads = 1}))
+                             .value();
+    DeviceSumsOptions options = kNccl;
+    options.board = &board;
+    const auto collectives =
+        std::move(CreateDeviceCollectives(options, *backend, communicator)).value();
+    board.Publish(Activity::kForwardPass, 17, std::chrono::seconds(10));
+    const auto data = std::move(backend->Allocate(sizeof(float), "data")).value();
+    {
+      const CollectiveScope scope(*backend->device_queue());
+      EXPECT_EQ(collectives->AllReduceSum(static_cast<float*>(data->data()), 1), OkStatus());
+    }
+    if (rank == 1) {
+      stuck.set_value();
+      judged.get_future().wait();
+      return;
+    }
+    stuck.get_future().wait();
+    JudgingWatch watch(*backend->device_queue(), *collectives, board);
+    EXPECT_EQ(backend->Finish(), OkStatus());
+    EXPECT_THAT(watch.verdict, StartsWith("rank 1 (host here, pid "));
+    EXPECT_THAT(watch.verdict, HasSubstr("has made no progress for 10.0 s in step 17"));
+    judged.set_value();
+  };
+  std::vector<std::thread> threads;
+  for (const auto& member : group) threads.emplace_back([&] { run(*member); });
+  for (std::thread& thread : threads) thread.join();
 }
 
 }  // namespace

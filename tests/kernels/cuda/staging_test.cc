@@ -133,6 +133,40 @@ TEST_F(StagingTest, PartsOfAPlanAreCheckedByThemselves) {
 
 // ------------------------------------------------------------------------------------------------
 
+// Writes down what it is told.
+class Diary final : public QueueWatch {
+ public:
+  Status Check() override {
+    words += "check ";
+    return OkStatus();
+  }
+  void BeginWait() override { words += "begin "; }
+  void EndWait() override { words += "end "; }
+  std::string Take() { return std::exchange(words, ""); }
+
+ private:
+  std::string words;
+};
+
+TEST_F(StagingTest, WaitsForACollectiveAreTold) {
+  Diary diary;
+  device_->SetWatch(&diary);
+  EXPECT_EQ(device_->Finish(), OkStatus());
+  EXPECT_EQ(diary.Take(), "check ");
+  device_->NoteCollective();
+  EXPECT_EQ(device_->Finish(), OkStatus());
+  EXPECT_EQ(diary.Take(), "begin check end ");
+  // It is over.
+  EXPECT_EQ(device_->Finish(), OkStatus());
+  EXPECT_EQ(diary.Take(), "check ");
+  device_->SetWatch(nullptr);
+  device_->NoteCollective();
+  EXPECT_EQ(device_->Finish(), OkStatus());
+  EXPECT_EQ(diary.Take(), "");
+}
+
+// ------------------------------------------------------------------------------------------------
+
 constexpr int64_t kMaxTokens = 12;
 constexpr int64_t kMaxSeqs = 4;
 constexpr int64_t kMaxBlocks = 40;
