@@ -32,6 +32,9 @@ class DeviceQueue {
   // Around what enqueues a collective. Use CollectiveScope.
   virtual void BeginCollective() = 0;
   virtual void EndCollective() = 0;
+  // What the device has spent in them, waiting for other ranks included: of all that had ended when
+  // Backend::Finish returned last.
+  virtual double CollectiveSeconds() const = 0;
 
   // `watch` outlives its use; null: nobody is asked or told.
   virtual void SetWatch(QueueWatch* watch) = 0;

@@ -173,7 +173,11 @@ class LockstepEngine final : public Engine {
     Clock::time_point time;
     double collective_s;
   };
-  StepMark Mark() const { return {Clock::now(), communicator_.stats().seconds}; }
+  StepMark Mark() const {
+    DeviceQueue* const queue = backend_.device_queue();
+    return {Clock::now(),
+            communicator_.stats().seconds + (queue == nullptr ? 0 : queue->CollectiveSeconds())};
+  }
 
   void CountStep(const StepMark& begin) const {
     if (board_ == nullptr) return;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/cuda/collective_timer.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/cuda_memory.h"
 #include "kernels/cuda/linear.h"
@@ -17,7 +18,10 @@ namespace {
 class CudaBackend final : public Backend, private DeviceQueue {
  public:
   CudaBackend(const CudaBackendOptions& options, std::unique_ptr<Device> device)
-      : options_(options), device_(std::move(device)), profiler_(*device_, options.op_profile) {}
+      : options_(options),
+        device_(std::move(device)),
+        profiler_(*device_, options.op_profile),
+        collectives_(*device_) {}
 
   std::string_view device() const override { return device_->name(); }
   std::string_view isa() const override { return device_->architecture(); }
@@ -49,6 +53,7 @@ class CudaBackend final : public Backend, private DeviceQueue {
   Status Finish() override {
     const Status status = sampling_ == nullptr ? device_->Finish() : sampling_->Finish();
     profiler_.Collect();
+    collectives_.Collect();
     return status;
   }
   void BeginStep() override { step_.emplace(profiler_, kWholeStep.data()); }
@@ -117,8 +122,12 @@ class CudaBackend final : public Backend, private DeviceQueue {
  private:
   void* stream_handle() const override { return device_->stream_handle(); }
   void SumParts(const float* parts, int num_parts, const TensorView& out) override;
-  void BeginCollective() override {}
-  void EndCollective() override { device_->NoteCollective(); }
+  void BeginCollective() override { collectives_.Begin(); }
+  void EndCollective() override {
+    collectives_.End();
+    device_->NoteCollective();
+  }
+  double CollectiveSeconds() const override { return collectives_.seconds(); }
   void SetWatch(QueueWatch* watch) override { device_->SetWatch(watch); }
 
   Stream& stream() { return device_->stream(); }
@@ -131,6 +140,7 @@ class CudaBackend final : public Backend, private DeviceQueue {
   CudaBackendOptions options_;
   std::unique_ptr<Device> device_;  // outlives all that follows
   OpProfiler profiler_;
+  CollectiveTimer collectives_;
   std::optional<OpProfiler::Scope> step_;
   std::unique_ptr<UploadRing> uploads_;  // while weights are loaded
   std::unique_ptr<StepStage> stage_;

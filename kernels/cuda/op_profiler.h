@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels/base/op_times.h"
-#include "kernels/cuda/device.h"
+#include "kernels/cuda/event_pool.h"
 #include "kernels/cuda/profile_range.h"
 
 namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE {
@@ -17,7 +17,7 @@ namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE {
 class OpProfiler {
  public:
   // `device` outlives it.
-  OpProfiler(Device& device, OpProfile profile) : device_(device), profile_(profile) {}
+  OpProfiler(Device& device, OpProfile profile) : events_(device), profile_(profile) {}
 
   // An op, while it lives; a step, with the ops in it.
   class Scope {
@@ -46,13 +46,9 @@ class OpProfiler {
     std::unique_ptr<Event> end;
   };
 
-  // One that marks this place of the queue; null where there is none to be had.
-  std::unique_ptr<Event> Mark();
-
-  Device& device_;
+  EventPool events_;
   OpProfile profile_;
   std::vector<Sample> samples_;
-  std::vector<std::unique_ptr<Event>> unused_;
   OpTimes times_;
 };
 

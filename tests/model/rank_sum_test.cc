@@ -124,6 +124,27 @@ TEST(FastSumTest, ARowsBitsMayDependOnTheMessageFromThreeRanksOn) {
   }
 }
 
+TEST(RankSumTest, TheDevicesTimeInCollectivesIsReadWhereItIsWaitedFor) {
+  for (const Numerics numerics : {Numerics::kExact, Numerics::kFast}) {
+    OnRanks(2, By::kNccl, numerics, kCols, [](const Member& member) {
+      const DeviceQueue& queue = *member.backend.device_queue();
+      const auto buffer = std::move(member.backend.Allocate(kCols * sizeof(float), "row")).value();
+      const TensorView row = MakeTensor(buffer->data(), DType::kF32, 1, kCols);
+      double before = 0;
+      for (int step = 0; step < 3; ++step) {
+        EXPECT_EQ(member.sum(row), OkStatus());
+        EXPECT_EQ(member.sum(row), OkStatus());
+        EXPECT_EQ(queue.CollectiveSeconds(), before);
+        EXPECT_EQ(member.backend.Finish(), OkStatus());
+        EXPECT_GT(queue.CollectiveSeconds(), before);
+        before = queue.CollectiveSeconds();
+      }
+      EXPECT_EQ(member.backend.Finish(), OkStatus());
+      EXPECT_EQ(queue.CollectiveSeconds(), before);
+    });
+  }
+}
+
 // What has gone wrong behind a sum is known to who waits for the device, and lasts.
 TEST(RankSumTest, AnAsynchronousErrorEndsTheWait) {
   const testing::EnvironmentVariable error("NCCL_STAND_IN_LATE_ERROR", "1:1");

@@ -9,6 +9,8 @@
 #include <string>
 
 #include "kernels/backend_factory.h"
+#include "parallel/liveness.h"
+#include "parallel/single_communicator.h"
 #include "tests/model/checkpoint_writer.h"
 #include "tests/worker/rank_threads.h"
 #include "worker/agreement.h"
@@ -121,6 +123,27 @@ class DeviceGroupTest : public ::testing::Test {
   GroupOptions options_;
   std::vector<std::unique_ptr<Communicator>> communicators_ = MakeThreadGroup(1);
 };
+
+// A lonely rank waits for nobody on the host.
+TEST_F(DeviceGroupTest, TheDevicesTimeInCollectivesCountsAsTheRanks) {
+  options_.nccl_library = PHALANX_NCCL_STAND_IN;
+  for (const DeviceSums sums : {DeviceSums::kHost, DeviceSums::kNccl}) {
+    const auto board = MakeLonelyLivenessBoard();
+    options_.board = board.get();
+    options_.device_sums = sums;
+    const auto communicator = MakeSingleCommunicator();
+    StatusOr<Group> group = StartGroup(options_, *communicator);
+    ASSERT_TRUE(group.ok()) << group.status();
+    ASSERT_EQ(WarmUp(*group), OkStatus());
+    const uint64_t collective_ns = board->mine().collective_ns;
+    if (sums == DeviceSums::kHost) {
+      EXPECT_EQ(collective_ns, 0U);
+    } else {
+      EXPECT_GT(collective_ns, 0U);
+      EXPECT_LT(collective_ns, board->mine().step_ns.load());
+    }
+  }
+}
 
 TEST_F(DeviceGroupTest, ThePoolIsAShareOfWhatTheLargestStepLeaves) {
   // So little that the pool is all of it.
