@@ -70,7 +70,7 @@ StatusOr<std::unique_ptr<Backend>> CreateCuda(const BackendOptions& options) {
       .activation_dtype = dtype, .numerics = options.numerics, .op_profile = options.op_profile};
 #ifdef PHALANX_HAS_CUDA
   if (options.device == "cuda") {
-    return cuda::CreateGpuBackend(cuda_options, options.device_index);
+    return cuda::CreateGpuBackend(cuda_options, options.gpu);
   }
 #endif
 #ifdef PHALANX_HAS_CUDA_EMULATION

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "kernels/gpu_place.h"
 #include "kernels/numerics.h"
 
 namespace phalanx {
@@ -18,7 +19,7 @@ struct BackendOptions {
   std::optional<DType> activation_dtype{};
   Numerics numerics = Numerics::kExact;          // CPUs know no other
   OpProfile op_profile = OpProfile::kOff;        // Backend::TakenTimes
-  int device_index = 0;                          // of the host's GPUs
+  GpuPlace gpu{};                                // of --device cuda
   size_t device_memory_bytes = size_t{4} << 30;  // of an emulated device
   int num_threads = 0;  // compute threads of this rank, the caller included; 0: one per usable core
   std::string cpu_isa{};  // empty: the best that the machine has; else one of AvailableCpuIsas()

@@ -8,9 +8,10 @@
 namespace phalanx {
 namespace {
 
-bool IsNcclWanted(DeviceSums by, const Backend& backend, const Communicator& communicator) {
-  if (by == DeviceSums::kAuto) return backend.device() == "cuda" && communicator.size() > 1;
-  return by == DeviceSums::kNccl;
+bool IsNcclWanted(const DeviceSumsOptions& options, const Backend& backend,
+                  const Communicator& communicator) {
+  if (options.by != DeviceSums::kAuto) return options.by == DeviceSums::kNccl;
+  return backend.device() == "cuda" && communicator.size() > 1 && options.ranks_per_gpu == 1;
 }
 
 // Aborts what has not ended within `timeout`; 0: no limit.
@@ -65,11 +66,16 @@ Status ProveSums(DeviceCollectives& collectives, Backend& backend,
 StatusOr<std::shared_ptr<DeviceCollectives>> CreateDeviceCollectives(
     const DeviceSumsOptions& options, Backend& backend, Communicator& communicator) {
   std::shared_ptr<DeviceCollectives> none;
-  if (!IsNcclWanted(options.by, backend, communicator)) return none;
+  if (!IsNcclWanted(options, backend, communicator)) return none;
   DeviceQueue* const queue = backend.device_queue();
   if (queue == nullptr) {
     return InvalidField("--communicator", "nccl",
                         fmt::format("auto, shm, mpi with --device {}", backend.device()));
+  }
+  if (options.ranks_per_gpu != 1) {
+    return InvalidField(
+        "--communicator", "nccl",
+        fmt::format("auto, shm, mpi with --ranks-per-gpu {}", options.ranks_per_gpu));
   }
   PHALANX_ASSIGN_OR_RETURN(const NcclLibrary library,
                            Agree(communicator, NcclLibrary::Load(options.nccl_library)));

@@ -23,6 +23,7 @@ enum class DeviceSums : uint8_t {
 struct DeviceSumsOptions {
   DeviceSums by = DeviceSums::kAuto;
   std::string nccl_library;                        // NcclLibrary::Load
+  int ranks_per_gpu = 1;                           // NCCL takes no more
   std::chrono::milliseconds init_timeout{60'000};  // 0: no limit
   const LivenessBoard* board = nullptr;
 };

@@ -48,6 +48,9 @@ StatusOr<Local> Inspect(const GroupOptions& options) {
   } else {
     PHALANX_ASSIGN_OR_RETURN(local.weights_fingerprint, WeightsFingerprint(local.model_dir));
   }
+  if (options.device == "cpu" && options.ranks_per_gpu != 1) {
+    return InvalidField("--ranks-per-gpu", options.ranks_per_gpu, "1 with --device cpu");
+  }
   if (options.max_model_len && *options.max_model_len > local.config.max_position_embeddings) {
     return InvalidField("--max-model-len", *options.max_model_len,
                         fmt::format("at most {}, the model's max_position_embeddings",
@@ -70,28 +73,32 @@ std::optional<DType> ActivationDtype(const GroupOptions& options, const Qwen2Con
   return config.dtype == DType::kF16 ? DType::kF16 : DType::kBF16;
 }
 
-// What a device has left for the pool. Some of it may be taken only once kernels run, so they run
-// first.
+// What a device has left for the pools of all ranks that share it. Some of it may be taken only
+// once kernels run, so they run first. Looked at between two agreements: every rank has run by
+// then, and none has a pool yet.
 StatusOr<int64_t> MeasureFreeBytes(Communicator& communicator, const Group& group,
                                    int64_t longest) {
   const PlanLimits& limits = group.scheduler.limits;
-  StatusOr<int64_t> mine = RunLargestStep({.max_num_tokens = limits.max_num_tokens,
-                                           .max_num_seqs = limits.max_num_seqs,
-                                           .max_num_logit_rows = group.scheduler.max_num_logit_rows,
-                                           .max_model_len = longest,
-                                           .block_size = limits.block_size,
-                                           .kv_dtype = group.kv_dtype},
-                                          *group.model);
+  Status mine = RunLargestStep({.max_num_tokens = limits.max_num_tokens,
+                                .max_num_seqs = limits.max_num_seqs,
+                                .max_num_logit_rows = group.scheduler.max_num_logit_rows,
+                                .max_model_len = longest,
+                                .block_size = limits.block_size,
+                                .kv_dtype = group.kv_dtype},
+                               *group.model);
   if (const Status end = group.backend->Finish(); mine.ok() && !end.ok()) {
     mine = end.WithContext("largest step");
   }
+  if (mine.ok()) {
+    mine = group.model->CreateKvCache(group.model->KvSpec(0, limits.block_size, group.kv_dtype));
+  }
   if (!mine.ok() && group.collectives != nullptr) {
     // Peers wait on their devices for this rank's part, where no agreement reaches them.
-    communicator.Abort(mine.status());
+    communicator.Abort(mine);
     return mine;
   }
-  PHALANX_ASSIGN_OR_RETURN(const int64_t borrowed, Agree(communicator, std::move(mine)));
-  return *group.backend->FreeMemoryBytes() + borrowed;
+  PHALANX_RETURN_IF_ERROR(AgreeOnStatus(communicator, mine));
+  return *group.backend->FreeMemoryBytes();
 }
 
 // Sizes the pool, agrees on it, creates it.
@@ -101,15 +108,18 @@ Status CreatePool(const GroupOptions& options, Communicator& communicator, Group
   const int64_t longest = options.max_model_len.value_or(static_cast<int32_t>(
       std::min<int64_t>(config.max_position_embeddings, std::numeric_limits<int32_t>::max())));
   const int64_t blocks_per_seq = (longest + limits.block_size - 1) / limits.block_size;
+  const LocalRank local_rank = FindLocalRank();
   KvPoolRequest pool;
   pool.block_bytes = KvBlockBytes(group.model->KvSpec(1, limits.block_size, group.kv_dtype));
   if (group.backend->FreeMemoryBytes()) {
     pool.memory = KvPoolRequest::Memory::kOwn;
+    pool.sharing_ranks = RanksOnGpu(
+        {.local_rank = local_rank.index, .ranks_per_gpu = options.ranks_per_gpu}, local_rank.count);
     PHALANX_ASSIGN_OR_RETURN(pool.available_bytes, MeasureFreeBytes(communicator, group, longest));
   } else {
     pool.available_bytes = AvailableMemoryBytes();
+    pool.sharing_ranks = local_rank.count;
   }
-  pool.local_ranks = FindLocalRank().count;
   pool.kv_cache_memory_bytes = options.kv_cache_memory_bytes;
   pool.memory_fraction = options.memory_fraction;
   pool.most_blocks = blocks_per_seq * limits.max_num_seqs;
@@ -154,7 +164,8 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   backend_options.activation_dtype = ActivationDtype(options, local.config);
   backend_options.numerics = options.numerics;
   backend_options.op_profile = options.op_profile;
-  backend_options.device_index = local_rank.index;
+  const GpuPlace gpu{.local_rank = local_rank.index, .ranks_per_gpu = options.ranks_per_gpu};
+  backend_options.gpu = gpu;
   backend_options.device_memory_bytes = options.emulated_memory_bytes;
   backend_options.cpu_isa = isa;
   // Ranks that share CPUs are better placed by the kernel.
@@ -173,6 +184,7 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   PHALANX_ASSIGN_OR_RETURN(group.collectives,
                            CreateDeviceCollectives({.by = options.device_sums,
                                                     .nccl_library = options.nccl_library,
+                                                    .ranks_per_gpu = options.ranks_per_gpu,
                                                     .init_timeout = options.step_timeout,
                                                     .board = options.board},
                                                    *group.backend, communicator));

@@ -29,6 +29,7 @@ struct GroupOptions {
   std::string nccl_library;  // NcclLibrary::Load
   // Told of the collectives on the device's memory; may be null.
   CollectivesInUse* collectives_in_use = nullptr;
+  int ranks_per_gpu = 1;  // of a host
   OpProfile op_profile = OpProfile::kOff;
   size_t emulated_memory_bytes = size_t{4} << 30;  // of an emulated device
   int threads = 0;                                 // 0: the rank's share of the CPUs

@@ -6,21 +6,23 @@ namespace phalanx {
 
 StatusOr<int64_t> NumKvBlocks(const KvPoolRequest& request) {
   if (request.block_bytes == 0) return request.most_blocks;
+  const bool of_host = request.memory == KvPoolRequest::Memory::kHost;
   int64_t budget = 0;
   if (request.kv_cache_memory_bytes) {
     budget = *request.kv_cache_memory_bytes;
-    if (budget > request.available_bytes && request.available_bytes > 0) {
+    // A device's memory cannot be promised to several ranks.
+    const int64_t most =
+        of_host ? request.available_bytes : request.available_bytes / request.sharing_ranks;
+    if (budget > most && request.available_bytes > 0) {
       return InvalidField("--kv-cache-memory-bytes", budget,
-                          fmt::format("at most the {} bytes of memory that are available",
-                                      request.available_bytes));
+                          fmt::format("at most the {} bytes of memory that are available", most));
     }
   } else {
-    const bool of_host = request.memory == KvPoolRequest::Memory::kHost;
     const double fraction =
         request.memory_fraction.value_or(of_host ? kDefaultKvFraction : kDefaultDeviceKvFraction);
     budget = static_cast<int64_t>(fraction * static_cast<double>(request.available_bytes));
     if (of_host && !request.memory_fraction) budget = std::min(budget, kDefaultKvBytes);
-    if (of_host) budget /= request.local_ranks;
+    budget /= request.sharing_ranks;
   }
   const int64_t blocks = std::min(budget / request.block_bytes, request.most_blocks);
   if (blocks > 0) return blocks;

@@ -17,9 +17,9 @@ inline constexpr double kDefaultDeviceKvFraction = 0.9;
 
 struct KvPoolRequest {
   int64_t block_bytes = 0;      // of this rank, all layers; 0 where the rank holds no head
-  int64_t available_bytes = 0;  // weights already loaded
+  int64_t available_bytes = 0;  // to all that share it; weights already loaded
   enum class Memory : uint8_t { kHost, kOwn } memory = Memory::kHost;
-  int local_ranks = 1;                             // that share the host's
+  int sharing_ranks = 1;                           // that share it: the host's, or the device's
   std::optional<int64_t> kv_cache_memory_bytes{};  // per rank
   std::optional<double> memory_fraction{};         // (0, 1]
   int64_t most_blocks = 0;                         // more would never be used

@@ -25,7 +25,7 @@ std::vector<int64_t> RowsOfSequences(const LargestStep& step) {
 
 }  // namespace
 
-StatusOr<int64_t> RunLargestStep(const LargestStep& step, Qwen2Model& model) {
+Status RunLargestStep(const LargestStep& step, Qwen2Model& model) {
   const std::vector<int64_t> rows = RowsOfSequences(step);
   const int64_t longest = *std::max_element(rows.begin(), rows.end());
   const int64_t blocks_per_seq = (longest + step.block_size - 1) / step.block_size;
@@ -53,19 +53,18 @@ StatusOr<int64_t> RunLargestStep(const LargestStep& step, Qwen2Model& model) {
 
   const KvCacheSpec spec = model.KvSpec(num_blocks, step.block_size, step.kv_dtype);
   PHALANX_RETURN_IF_ERROR(model.CreateKvCache(spec).WithContext("largest step"));
-  PHALANX_RETURN_IF_ERROR(model
-                              .Forward({.token_ids = ids,
-                                        .batch = {.num_tokens = num_rows,
-                                                  .num_seqs = static_cast<int64_t>(rows.size()),
-                                                  .max_blocks_per_seq = blocks_per_seq,
-                                                  .positions = positions.data(),
-                                                  .seq_of_token = seq_of_token.data(),
-                                                  .row_start = row_start.data(),
-                                                  .block_table = block_table.data()},
-                                        .logit_rows = logit_rows})
-                              .status()
-                              .WithContext("largest step"));
-  return KvBlockBytes(spec) * num_blocks;
+  return model
+      .Forward({.token_ids = ids,
+                .batch = {.num_tokens = num_rows,
+                          .num_seqs = static_cast<int64_t>(rows.size()),
+                          .max_blocks_per_seq = blocks_per_seq,
+                          .positions = positions.data(),
+                          .seq_of_token = seq_of_token.data(),
+                          .row_start = row_start.data(),
+                          .block_table = block_table.data()},
+                .logit_rows = logit_rows})
+      .status()
+      .WithContext("largest step");
 }
 
 }  // namespace phalanx

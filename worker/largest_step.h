@@ -21,7 +21,7 @@ struct LargestStep {
 
 // Collective, and over once the backend has finished. Runs a prompt and some single tokens,
 // max_num_tokens rows together as far as sequences reach, with as many rows of logits as a step may
-// ask for, on a KV cache of its own, which the model still has when this returns: its bytes.
-StatusOr<int64_t> RunLargestStep(const LargestStep& step, Qwen2Model& model);
+// ask for, on a KV cache of its own, which the model still has when this returns.
+Status RunLargestStep(const LargestStep& step, Qwen2Model& model);
 
 }  // namespace phalanx

@@ -126,6 +126,12 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
                  "what computes; cuda-emulated executes the CUDA kernels on the CPU, for tests")
       ->check(CLI::IsMember(AvailableDevices()))
       ->capture_default_str();
+  app.add_option(
+         "--ranks-per-gpu", group.ranks_per_gpu,
+         "ranks of a host that share a GPU, for tests of tensor parallelism on few GPUs: the "
+         "first so many share the first one, and sums go through the host's memory")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
   AddCount(
       app, "--emulated-memory-bytes", 0, int64_t{16} << 30,
       [&group](int64_t n) { group.emulated_memory_bytes = static_cast<size_t>(n); },

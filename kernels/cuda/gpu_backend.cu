@@ -189,7 +189,7 @@ class Gpu final : public Device {
   cudaStream_t copy_stream_;
 };
 
-StatusOr<std::unique_ptr<Device>> OpenGpu(int index) {
+StatusOr<std::unique_ptr<Device>> OpenGpu(const GpuPlace& place) {
   const auto refuse = [](std::string_view allowed) {
     return InvalidField("--device", "cuda", allowed);
   };
@@ -207,9 +207,8 @@ StatusOr<std::unique_ptr<Device>> OpenGpu(int index) {
   if (found != cudaSuccess || count == 0) {
     return refuse(fmt::format("cpu: no GPU is usable here ({})", Text(found)));
   }
-  if (index >= count) {
-    return refuse(fmt::format("at most {} ranks on this host, one for each GPU", count));
-  }
+  PHALANX_RETURN_IF_ERROR(CheckGpuPlace(place, count));
+  const int index = GpuIndex(place);
   cudaDeviceProp properties{};
   cudaStream_t compute = nullptr;
   cudaStream_t copy = nullptr;
@@ -233,8 +232,8 @@ StatusOr<std::unique_ptr<Device>> OpenGpu(int index) {
 }  // namespace device
 
 StatusOr<std::unique_ptr<Backend>> CreateGpuBackend(const CudaBackendOptions& options,
-                                                    int device_index) {
-  PHALANX_ASSIGN_OR_RETURN(auto gpu, device::OpenGpu(device_index));
+                                                    const GpuPlace& place) {
+  PHALANX_ASSIGN_OR_RETURN(auto gpu, device::OpenGpu(place));
   return device::CreateCudaBackend(options, std::move(gpu));
 }
 

@@ -5,13 +5,15 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/gpu_place.h"
 
 namespace phalanx::cuda {
 
-// On the host's GPU `device_index`, as CUDA_VISIBLE_DEVICES numbers them. INVALID_ARGUMENT naming
+// On the GPU of the host that `place` says, as CUDA_VISIBLE_DEVICES numbers them. INVALID_ARGUMENT
+// naming
 // --device: no driver, one that is older than this build's runtime, no such GPU, or one before
 // sm_80. RESOURCE_EXHAUSTED where it has no memory for a context.
 StatusOr<std::unique_ptr<Backend>> CreateGpuBackend(const CudaBackendOptions& options,
-                                                    int device_index);
+                                                    const GpuPlace& place);
 
 }  // namespace phalanx::cuda

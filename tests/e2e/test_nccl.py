@@ -59,6 +59,12 @@ class Answers(unittest.TestCase):
                     words="numerics=fast sums=ordered")
 
 
+    def test_ranks_that_share_a_gpu_sum_in_the_hosts_memory(self):
+        # As far as an emulated device shows it: each rank has one of its own.
+        shared = (*DEVICE, "--ranks-per-gpu", "2")
+        self.assertEqual(self.tokens(*shared, ranks=3, words="sums=ordered"), self.tokens(*DEVICE, ranks=1))
+
+
 class Refusals(unittest.TestCase):
     def check(self, *flags: str, message: str, ranks: int = 2) -> None:
         with self.assertRaises(Exception) as caught:
@@ -69,6 +75,11 @@ class Refusals(unittest.TestCase):
     def test_a_cpu_has_no_use_for_it(self):
         self.check("--communicator", "nccl", "--nccl-library", STAND_IN,
                    message="--communicator: is nccl, allowed: auto, shm, mpi with --device cpu")
+
+    def test_nccl_takes_one_rank_a_gpu(self):
+        self.check(*NCCL, "--ranks-per-gpu", "2",
+                   message="--communicator: is nccl, allowed: auto, shm, mpi with --ranks-per-gpu 2")
+        self.check("--ranks-per-gpu", "2", message="--ranks-per-gpu: is 2, allowed: 1 with --device cpu")
 
     def test_libraries_that_will_not_do(self):
         other = ("--communicator", "nccl", "--nccl-library")

@@ -74,6 +74,21 @@ TEST(DeviceSumsTest, CpusHaveNoMemoryForIt) {
   });
 }
 
+// NCCL refuses two ranks on one device, in words that few understand.
+TEST(DeviceSumsTest, RanksThatShareAGpuSumInTheHostsMemory) {
+  DeviceSumsOptions options = kNccl;
+  options.ranks_per_gpu = 2;
+  OnRanks(2, "cuda-emulated", options, [](const Created& created) {
+    EXPECT_EQ(created.status(),
+              InvalidField("--communicator", "nccl", "auto, shm, mpi with --ranks-per-gpu 2"));
+  });
+  options.by = DeviceSums::kAuto;
+  OnRanks(2, "cuda-emulated", options, [](const Created& created) {
+    ASSERT_TRUE(created.ok()) << created.status();
+    EXPECT_EQ(*created, nullptr);
+  });
+}
+
 TEST(DeviceSumsTest, AMissingLibraryIsTheSameErrorOnEveryRank) {
   DeviceSumsOptions options = kNccl;
   options.nccl_library = "/no/such/libnccl.so";

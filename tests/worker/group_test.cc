@@ -177,6 +177,12 @@ TEST_F(DeviceGroupTest, WhatTheDeviceCannotIsSaidByEveryRankBeforeWeightsAreRead
   ExpectError("rank 0: --dtype: is F32, allowed: BF16, F16 on CUDA devices");
 }
 
+TEST_F(DeviceGroupTest, RanksDoNotShareACpu) {
+  options_.device = "cpu";
+  options_.ranks_per_gpu = 2;
+  ExpectError("rank 0: --ranks-per-gpu: is 2, allowed: 1 with --device cpu");
+}
+
 TEST_F(DeviceGroupTest, AFullDeviceNamesWhatDidNotFit) {
   options_.emulated_memory_bytes = size_t{300} << 10;
   ExpectError("rank 0: model\\..*: cannot allocate [0-9]+ bytes, [0-9]+ of 307200 are free");
@@ -188,7 +194,7 @@ TEST_F(DeviceGroupTest, AFullDeviceNamesWhatDidNotFit) {
 }
 
 TEST(KvPoolTest, TakesAFractionOfTheMemoryDividedByTheRanks) {
-  KvPoolRequest request{.block_bytes = 1000, .available_bytes = 1'000'000, .local_ranks = 2};
+  KvPoolRequest request{.block_bytes = 1000, .available_bytes = 1'000'000, .sharing_ranks = 2};
   request.most_blocks = 10'000;
   EXPECT_EQ(*NumKvBlocks(request), 200);
   request.memory_fraction = 0.8;
@@ -203,15 +209,24 @@ TEST(KvPoolTest, TakesAFractionOfTheMemoryDividedByTheRanks) {
   EXPECT_EQ(*NumKvBlocks(request), 10'000);
 }
 
-TEST(KvPoolTest, ADeviceHasItsMemoryToItself) {
+TEST(KvPoolTest, RanksThatShareADeviceShareItsMemory) {
   KvPoolRequest request{.block_bytes = 1000,
                         .available_bytes = 1'000'000,
                         .memory = KvPoolRequest::Memory::kOwn,
-                        .local_ranks = 2,
                         .most_blocks = 10'000'000};
   EXPECT_EQ(*NumKvBlocks(request), 900);
   request.memory_fraction = 0.5;
   EXPECT_EQ(*NumKvBlocks(request), 500);
+  request.sharing_ranks = 3;
+  EXPECT_EQ(*NumKvBlocks(request), 166);
+  request.kv_cache_memory_bytes = 333'333;
+  EXPECT_EQ(*NumKvBlocks(request), 333);
+  request.kv_cache_memory_bytes = 333'334;
+  EXPECT_EQ(NumKvBlocks(request).status(),
+            InvalidField("--kv-cache-memory-bytes", 333'334,
+                         "at most the 333333 bytes of memory that are available"));
+  request.kv_cache_memory_bytes.reset();
+  request.sharing_ranks = 1;
   request.memory_fraction.reset();
   request.available_bytes = int64_t{100} << 30;
   EXPECT_GT(*NumKvBlocks(request) * request.block_bytes, kDefaultKvBytes);
