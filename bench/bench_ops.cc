@@ -5,6 +5,10 @@
 // Each case is first compared with its double-precision oracle. Then measurements and passes of the
 // read-bandwidth probe alternate; a case's fraction of the limit is the median over the rounds of
 // max(bytes / bandwidth of this round, flop / FMA peak) / time.
+//
+//   bench_ops --op linear --device cuda --numerics fast
+//
+// On a CUDA device, in bench/device_linear.h's way: cuBLAS's time beside ours where it is found.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/device_linear.h"
 #include "bench/op_case.h"
 #include "bench/probe.h"
 #include "kernels/backend_factory.h"
@@ -75,7 +80,21 @@ Measurement Measure(const OpCase& op_case, ReadBandwidthProbe& probe, double fma
   return result;
 }
 
+int RunOnDevice(const Options& options) {
+  if (options.op != "linear") {
+    fmt::print(stderr, "--op: is {}, allowed: linear with --device {}\n", options.op,
+               options.backend.device);
+    return 2;
+  }
+  using Format = DeviceLinearOptions::Format;
+  return RunDeviceLinear({.backend = options.backend,
+                          .filter = options.filter,
+                          .rounds = options.rounds,
+                          .format = options.json ? Format::kJson : Format::kTable});
+}
+
 int Run(const Options& options) {
+  if (options.backend.device != "cpu") return RunOnDevice(options);
   StatusOr<std::unique_ptr<Backend>> backend = CreateBackend(options.backend);
   if (!backend.ok()) {
     fmt::print(stderr, "{}\n", backend.status().message());
@@ -148,6 +167,15 @@ int main(int argc, char** argv) {
   ops.emplace_back("all");
   app.add_option("--op", options.op, "which op")->check(CLI::IsMember(ops))->capture_default_str();
   app.add_option("--device", options.backend.device, "backend")->capture_default_str();
+  app.add_option_function<std::string>(
+         "--numerics",
+         [&options](const std::string& name) {
+           options.backend.numerics =
+               name == "fast" ? phalanx::Numerics::kFast : phalanx::Numerics::kExact;
+         },
+         "kernels for any batch, or picked by its size, on CUDA devices")
+      ->check(CLI::IsMember({"exact", "fast"}))
+      ->default_str("exact");
   app.add_option("--threads", options.backend.num_threads, "0: one per usable core")
       ->capture_default_str();
   app.add_option("--cpu-isa", options.backend.cpu_isa, "instruction set; empty: the best");

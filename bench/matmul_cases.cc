@@ -113,6 +113,31 @@ class Matmul {
 
 }  // namespace
 
+std::vector<MatmulShape> LinearShapes() {
+  std::vector<MatmulShape> shapes;
+  const auto add = [&](MatmulShape shape, std::initializer_list<int64_t> row_counts) {
+    for (const int64_t rows : row_counts) {
+      shape.rows = rows;
+      shapes.push_back(shape);
+    }
+  };
+  for (const MatmulShape& shape : {MatmulShape{.name = "0.5B qkv", .in = 896, .out = 1152},
+                                   {.name = "0.5B o", .in = 896, .out = 896},
+                                   {.name = "0.5B down", .in = 4864, .out = 896},
+                                   {.name = "0.5B o 1/2", .in = 448, .out = 896},
+                                   {.name = "0.5B down 1/2", .in = 2432, .out = 896},
+                                   {.name = "7B qkv", .in = 3584, .out = 4608},
+                                   {.name = "7B o", .in = 3584, .out = 3584},
+                                   {.name = "7B down", .in = 18944, .out = 3584},
+                                   {.name = "7B down 1/4", .in = 4736, .out = 3584}}) {
+    add(shape, {1, 16, 512});
+  }
+  add({.name = "0.5B lm_head", .in = 896, .out = 151936}, {1, 16});
+  add({.name = "0.5B down", .in = 4864, .out = 896, .dtype = DType::kF32}, {1, 16, 512});
+  add({.name = "0.5B down", .in = 4864, .out = 896, .dtype = DType::kF16}, {1, 16, 512});
+  return shapes;
+}
+
 OpCase MakeMatmulCase(Backend& backend, const MatmulShape& shape) {
   auto matmul = std::make_shared<Matmul>(backend, shape);
   return {.op = shape.layout == WeightLayout::kGateUp ? "gate_up" : "linear",

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "bench/op_case.h"
 
@@ -16,6 +17,9 @@ struct MatmulShape {
   DType dtype = DType::kBF16;
   WeightLayout layout = WeightLayout::kLinear;
 };
+// Of --op linear: Qwen2.5-0.5B and 7B, whole and sharded, at several numbers of rows.
+std::vector<MatmulShape> LinearShapes();
+
 OpCase MakeMatmulCase(Backend& backend, const MatmulShape& shape);
 
 }  // namespace phalanx

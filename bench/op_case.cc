@@ -21,25 +21,11 @@ std::vector<OpCaseFactory> MatmulCases(const std::vector<MatmulShape>& shapes,
   return cases;
 }
 
-void Append(std::vector<OpCaseFactory>& to, std::vector<OpCaseFactory> from) {
-  for (OpCaseFactory& factory : from) to.push_back(std::move(factory));
-}
-
 std::vector<OpCaseFactory> LinearCases() {
-  std::vector<OpCaseFactory> cases = MatmulCases({{.name = "0.5B qkv", .in = 896, .out = 1152},
-                                                  {.name = "0.5B o", .in = 896, .out = 896},
-                                                  {.name = "0.5B down", .in = 4864, .out = 896},
-                                                  {.name = "0.5B o 1/2", .in = 448, .out = 896},
-                                                  {.name = "0.5B down 1/2", .in = 2432, .out = 896},
-                                                  {.name = "7B qkv", .in = 3584, .out = 4608},
-                                                  {.name = "7B o", .in = 3584, .out = 3584},
-                                                  {.name = "7B down", .in = 18944, .out = 3584},
-                                                  {.name = "7B down 1/4", .in = 4736, .out = 3584}},
-                                                 {1, 16, 512});
-  Append(cases, MatmulCases({{.name = "0.5B lm_head", .in = 896, .out = 151936}}, {1, 16}));
-  Append(cases, MatmulCases({{.name = "0.5B down", .in = 4864, .out = 896, .dtype = DType::kF32},
-                             {.name = "0.5B down", .in = 4864, .out = 896, .dtype = DType::kF16}},
-                            {1, 16, 512}));
+  std::vector<OpCaseFactory> cases;
+  for (const MatmulShape& shape : LinearShapes()) {
+    cases.push_back([shape](Backend& backend) { return MakeMatmulCase(backend, shape); });
+  }
   return cases;
 }
 

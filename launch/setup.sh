@@ -5,8 +5,8 @@
 #   launch/setup.sh            what building, fetching models and serving need
 #   launch/setup.sh --test     and what the tests need
 #   launch/setup.sh --ci       and what the project's own checks need
-#   launch/setup.sh --cuda     and NCCL, which serving from several GPUs needs; says whether there is an nvcc for the cuda
-#                              preset, which Debian does not have
+#   launch/setup.sh --cuda     and NCCL, which serving from several GPUs needs, and cuBLAS, which bench_ops compares with;
+#                              says whether there is an nvcc for the cuda preset, which Debian does not have
 set -euo pipefail
 
 # package:why
@@ -54,7 +54,7 @@ ci_packages=(
 )
 
 packages=("${build_packages[@]}" "${fetch_packages[@]}")
-wants_nccl=no
+wants_cuda=no
 for argument in "$@"; do
   case $argument in
     --test) packages+=("${test_packages[@]}") ;;
@@ -63,7 +63,7 @@ for argument in "$@"; do
       release=$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)\..*/\1/p') || true
       [ "${release:-0}" -ge 13 ] ||
         { echo "setup.sh: --cuda: nvcc on PATH is ${release:-missing}, allowed: 13 or later, from NVIDIA's CUDA toolkit" >&2; exit 1; }
-      wants_nccl=yes
+      wants_cuda=yes
       ;;
     -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "setup.sh: unknown argument '$argument', allowed: --test, --ci, --cuda" >&2; exit 2 ;;
@@ -98,5 +98,7 @@ install_missing() {
 "$(dirname "$0")/fetch_sources.sh" ||
   echo "setup: without this archive the build leaves out structured output, and nothing else" >&2
 
-[ $wants_nccl = no ] || "$(dirname "$0")/fetch_nccl.sh" ||
+[ $wants_cuda = no ] || "$(dirname "$0")/fetch_nccl.sh" ||
   echo "setup: without NCCL, sums between GPUs go through the host's memory: worker --communicator shm" >&2
+[ $wants_cuda = no ] || "$(dirname "$0")/fetch_cublas.sh" ||
+  echo "setup: without cuBLAS, bench_ops has nothing to compare with, and all else works" >&2
