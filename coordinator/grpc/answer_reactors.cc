@@ -18,26 +18,19 @@ Clock::time_point DeadlineOf(const grpc::CallbackServerContext& call) {
                          : Clock::now() + std::chrono::duration_cast<Clock::duration>(left);
 }
 
-// What both kinds of answer share; `Base` is gRPC's reactor.
-template <typename Base>
-class Answer : public Base, public Sink, public std::enable_shared_from_this<Answer<Base>> {
+// What both kinds of answer share.
+class Answer : public RequestReactor, public Sink, public std::enable_shared_from_this<Answer> {
  public:
-  explicit Answer(const AnswerContext& context)
-      : frontend_(context.frontend), call_(context.call) {}
+  Answer(const AnswerContext& context, Delivery delivery, StartRequest start)
+      : RequestReactor(context.queue),
+        frontend_(context.frontend),
+        call_(context.call),
+        deadline_(DeadlineOf(*context.call)),
+        delivery_(delivery),
+        start_(std::move(start)) {}
 
-  void Run(const AnswerContext& context, Delivery delivery, StartRequest start) {
-    self_ = this->shared_from_this();
-    Caller caller{.deadline = DeadlineOf(*context.call), .delivery = delivery, .sink = self_};
-    if (context.request_bytes <= kInlineBytes) {
-      Begin(start(std::move(caller)));
-      return;
-    }
-    const PostResult posted = context.queue.Post(
-        [this, start = std::move(start), caller = std::move(caller)] { Begin(start(caller)); });
-    if (posted == PostResult::kFull) {
-      Begin(ResourceExhaustedError("the queue of large requests is full"));
-    }
-  }
+  // Until gRPC is done with the call.
+  void KeepAlive() { self_ = shared_from_this(); }
 
   void OnReady() override { Pump(); }
 
@@ -78,13 +71,16 @@ class Answer : public Base, public Sink, public std::enable_shared_from_this<Ans
 
   Frontend& frontend_;
   std::mutex mu_;
-  std::shared_ptr<Stream> stream_;  // set once, by Begin
+  std::shared_ptr<Stream> stream_;  // set once, by Handle
   bool busy_ = false;               // a write or the finish is under way
 
  private:
-  void Begin(StatusOr<std::shared_ptr<Stream>> started) {
+  void Handle(const grpc::ByteBuffer& request) override {
+    const auto self = shared_from_this();  // the stream may end before this function does
+    const auto started =
+        start_(request, Caller{.deadline = deadline_, .delivery = delivery_, .sink = self});
     if (!started.ok()) {
-      this->Finish(ToGrpc(started.status()));
+      Finish(ToGrpc(started.status()));
       return;
     }
     bool cancelled = false;
@@ -99,11 +95,14 @@ class Answer : public Base, public Sink, public std::enable_shared_from_this<Ans
 
   std::mutex call_mu_;  // apart from mu_: a cancelled call may report back at once
   grpc::CallbackServerContext* call_;
+  const Clock::time_point deadline_;
+  const Delivery delivery_;
+  const StartRequest start_;
   std::shared_ptr<Sink> self_;
   bool cancelled_ = false;
 };
 
-class StreamAnswer final : public Answer<grpc::ServerWriteReactor<grpc::ByteBuffer>> {
+class StreamAnswer final : public Answer {
  public:
   using Answer::Answer;
 
@@ -142,10 +141,9 @@ class StreamAnswer final : public Answer<grpc::ServerWriteReactor<grpc::ByteBuff
   grpc::ByteBuffer buffer_;
 };
 
-class WholeAnswer final : public Answer<grpc::ServerUnaryReactor> {
+class WholeAnswer final : public Answer {
  public:
-  WholeAnswer(const AnswerContext& context, grpc::ByteBuffer* response)
-      : Answer(context), buffer_(response) {}
+  using Answer::Answer;
 
  protected:
   void Deliver(std::unique_lock<std::mutex>& lock) override {
@@ -158,33 +156,33 @@ class WholeAnswer final : public Answer<grpc::ServerUnaryReactor> {
       AddMessage(&message, &response_);
     }
     busy_ = true;
-    if (status.ok()) {
-      response_.set_model(frontend_.model().id());
-      Serialize(response_, buffer_);
-    }
     lock.unlock();
-    Finish(ToGrpc(status));
+    if (!status.ok()) return Finish(ToGrpc(status));
+    response_.set_model(frontend_.model().id());
+    Serialize(response_, &buffer_);
+    StartWriteAndFinish(&buffer_, grpc::WriteOptions(), grpc::Status::OK);
   }
 
  private:
   v1::GenerateResponse response_;
-  grpc::ByteBuffer* buffer_;  // valid until the finish
+  grpc::ByteBuffer buffer_;  // valid until the call is done
 };
 
-}  // namespace
-
-grpc::ServerWriteReactor<grpc::ByteBuffer>* StartStreamAnswer(const AnswerContext& context,
-                                                              StartRequest start) {
-  const auto answer = std::make_shared<StreamAnswer>(context);
-  answer->Run(context, Delivery::kIncremental, std::move(start));
+template <typename Kind>
+CallReactor* Start(const AnswerContext& context, Delivery delivery, StartRequest start) {
+  const auto answer = std::make_shared<Kind>(context, delivery, std::move(start));
+  answer->KeepAlive();
   return answer.get();
 }
 
-grpc::ServerUnaryReactor* StartWholeAnswer(const AnswerContext& context, StartRequest start,
-                                           grpc::ByteBuffer* response) {
-  const auto answer = std::make_shared<WholeAnswer>(context, response);
-  answer->Run(context, Delivery::kWhole, std::move(start));
-  return answer.get();
+}  // namespace
+
+CallReactor* StartStreamAnswer(const AnswerContext& context, StartRequest start) {
+  return Start<StreamAnswer>(context, Delivery::kIncremental, std::move(start));
+}
+
+CallReactor* StartWholeAnswer(const AnswerContext& context, StartRequest start) {
+  return Start<WholeAnswer>(context, Delivery::kWhole, std::move(start));
 }
 
 }  // namespace phalanx

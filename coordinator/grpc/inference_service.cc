@@ -1,89 +1,70 @@
 #include "coordinator/grpc/inference_service.h"
 
+#include <grpcpp/impl/codegen/server_callback_handlers.h>
+
+#include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "coordinator/grpc/answer_reactors.h"
 #include "coordinator/grpc/wire.h"
-#include "phalanx/v1/inference.grpc.pb.h"
+#include "phalanx/v1/inference.pb.h"
 
 namespace phalanx {
 namespace {
 
 using grpc::ByteBuffer;
 using grpc::CallbackServerContext;
-using grpc::ServerUnaryReactor;
-using v1::Inference;
+using grpc::internal::RpcMethod;
+using grpc::internal::RpcServiceMethod;
 
-// Raw methods, because gRPC's own parsing answers a bad message with UNIMPLEMENTED and no words.
-using Raw =
-    Inference::WithRawCallbackMethod_Generate<Inference::WithRawCallbackMethod_GenerateStream<
-        Inference::WithRawCallbackMethod_Chat<Inference::WithRawCallbackMethod_ChatStream<
-            Inference::WithRawCallbackMethod_Tokenize<Inference::WithRawCallbackMethod_Detokenize<
-                Inference::WithRawCallbackMethod_GetModelInfo<
-                    Inference::WithRawCallbackMethod_GetServerInfo<Inference::Service>>>>>>>>;
-
-class InferenceService final : public Raw {
+// Methods get bytes, because gRPC's own parsing answers a bad message with UNIMPLEMENTED and no
+// words.
+class InferenceService final : public grpc::Service {
  public:
-  InferenceService(Frontend& frontend, TaskQueue& queue) : frontend_(frontend), queue_(queue) {}
-
-  ServerUnaryReactor* Generate(CallbackServerContext* call, const ByteBuffer* request,
-                               ByteBuffer* response) override {
-    const auto key = Authenticate(*call);
-    return StartWholeAnswer(Context(call, *request, key), StartGenerate(key, *request), response);
-  }
-
-  grpc::ServerWriteReactor<ByteBuffer>* GenerateStream(CallbackServerContext* call,
-                                                       const ByteBuffer* request) override {
-    const auto key = Authenticate(*call);
-    return StartStreamAnswer(Context(call, *request, key), StartGenerate(key, *request));
-  }
-
-  ServerUnaryReactor* Chat(CallbackServerContext* call, const ByteBuffer* request,
-                           ByteBuffer* response) override {
-    const auto key = Authenticate(*call);
-    return StartWholeAnswer(Context(call, *request, key), StartChat(key, *request), response);
-  }
-
-  grpc::ServerWriteReactor<ByteBuffer>* ChatStream(CallbackServerContext* call,
-                                                   const ByteBuffer* request) override {
-    const auto key = Authenticate(*call);
-    return StartStreamAnswer(Context(call, *request, key), StartChat(key, *request));
-  }
-
-  ServerUnaryReactor* Tokenize(CallbackServerContext* call, const ByteBuffer* request,
-                               ByteBuffer* response) override {
-    return Reply<v1::TokenizeRequest>(
-        call, Authenticate(*call).status(), request, response,
-        [this](const auto& parsed) { return frontend_.Tokenize(parsed); });
-  }
-
-  ServerUnaryReactor* Detokenize(CallbackServerContext* call, const ByteBuffer* request,
-                                 ByteBuffer* response) override {
-    return Reply<v1::DetokenizeRequest>(
-        call, Authenticate(*call).status(), request, response,
-        [this](const auto& parsed) { return frontend_.Detokenize(parsed); });
-  }
-
-  ServerUnaryReactor* GetModelInfo(CallbackServerContext* call, const ByteBuffer* request,
-                                   ByteBuffer* response) override {
-    return Reply<v1::GetModelInfoRequest>(
-        call, Authenticate(*call).status(), request, response,
-        [this](const auto& parsed) { return frontend_.GetModelInfo(parsed); });
-  }
-
-  ServerUnaryReactor* GetServerInfo(CallbackServerContext* call, const ByteBuffer* request,
-                                    ByteBuffer* response) override {
-    return Reply<v1::GetServerInfoRequest>(
-        call, CheckMetrics(*call), request, response,
-        [this](const auto&) { return StatusOr<v1::ServerInfo>(frontend_.GetServerInfo()); });
+  InferenceService(Frontend& frontend, TaskQueue& queue) : frontend_(frontend), queue_(queue) {
+    Serve("/phalanx.v1.Inference/Generate", [this](CallbackServerContext* call) {
+      return Answer<v1::GenerateRequest>(call, StartWholeAnswer, &Frontend::Generate);
+    });
+    Serve("/phalanx.v1.Inference/GenerateStream", [this](CallbackServerContext* call) {
+      return Answer<v1::GenerateRequest>(call, StartStreamAnswer, &Frontend::Generate);
+    });
+    Serve("/phalanx.v1.Inference/Chat", [this](CallbackServerContext* call) {
+      return Answer<v1::ChatRequest>(call, StartWholeAnswer, &Frontend::Chat);
+    });
+    Serve("/phalanx.v1.Inference/ChatStream", [this](CallbackServerContext* call) {
+      return Answer<v1::ChatRequest>(call, StartStreamAnswer, &Frontend::Chat);
+    });
+    Serve("/phalanx.v1.Inference/Tokenize", [this](CallbackServerContext* call) {
+      return Reply<v1::TokenizeRequest>(Authenticate(*call).status(), [this](const auto& parsed) {
+        return frontend_.Tokenize(parsed);
+      });
+    });
+    Serve("/phalanx.v1.Inference/Detokenize", [this](CallbackServerContext* call) {
+      return Reply<v1::DetokenizeRequest>(Authenticate(*call).status(), [this](const auto& parsed) {
+        return frontend_.Detokenize(parsed);
+      });
+    });
+    Serve("/phalanx.v1.Inference/GetModelInfo", [this](CallbackServerContext* call) {
+      return Reply<v1::GetModelInfoRequest>(
+          Authenticate(*call).status(),
+          [this](const auto& parsed) { return frontend_.GetModelInfo(parsed); });
+    });
+    Serve("/phalanx.v1.Inference/GetServerInfo", [this](CallbackServerContext* call) {
+      return Reply<v1::GetServerInfoRequest>(CheckMetrics(*call), [this](const auto&) {
+        return StatusOr<v1::ServerInfo>(frontend_.GetServerInfo());
+      });
+    });
   }
 
  private:
-  // A stranger's request is refused at once, however large it is.
-  AnswerContext Context(CallbackServerContext* call, const ByteBuffer& request,
-                        const StatusOr<ApiKeyPtr>& key) {
-    return {frontend_, queue_, call, key.ok() ? request.Length() : 0};
+  // As generated code does for methods that are streams in both directions (request_reactor.h).
+  void Serve(const char* name, std::function<CallReactor*(CallbackServerContext*)> begin) {
+    AddMethod(new RpcServiceMethod(name, RpcMethod::BIDI_STREAMING, nullptr));
+    MarkMethodRawCallback(
+        num_methods_++,
+        new grpc::internal::CallbackBidiHandler<ByteBuffer, ByteBuffer>(std::move(begin)));
   }
 
   StatusOr<ApiKeyPtr> Authenticate(const CallbackServerContext& call) const {
@@ -101,55 +82,36 @@ class InferenceService final : public Raw {
     return frontend_.CheckMetrics(key, {.protocol = FrontProtocol::kGrpc, .peer = peer});
   }
 
-  // Copies of a ByteBuffer share its bytes.
-  StartRequest StartGenerate(const StatusOr<ApiKeyPtr>& key, const ByteBuffer& request) {
-    return [this, request, key](Caller caller) -> StatusOr<std::shared_ptr<Stream>> {
-      PHALANX_ASSIGN_OR_RETURN(caller.key, key);
-      v1::GenerateRequest parsed;
-      PHALANX_RETURN_IF_ERROR(Parse(request, &parsed));
-      return frontend_.Generate(parsed, std::move(caller));
-    };
-  }
-
-  StartRequest StartChat(const StatusOr<ApiKeyPtr>& key, const ByteBuffer& request) {
-    return [this, request, key](Caller caller) -> StatusOr<std::shared_ptr<Stream>> {
-      PHALANX_ASSIGN_OR_RETURN(caller.key, key);
-      v1::ChatRequest parsed;
-      PHALANX_RETURN_IF_ERROR(Parse(request, &parsed));
-      return frontend_.Chat(parsed, std::move(caller));
-    };
+  template <typename Request, typename Front>
+  CallReactor* Answer(CallbackServerContext* call,
+                      CallReactor* (*start)(const AnswerContext&, StartRequest), Front front) {
+    const StatusOr<ApiKeyPtr> key = Authenticate(*call);
+    if (!key.ok()) return RefuseCall(key.status());
+    return start({frontend_, queue_, call},
+                 [this, front, key = *key](const ByteBuffer& request,
+                                           Caller caller) -> StatusOr<std::shared_ptr<Stream>> {
+                   caller.key = key;
+                   Request parsed;
+                   PHALANX_RETURN_IF_ERROR(Parse(request, &parsed));
+                   return (frontend_.*front)(parsed, std::move(caller));
+                 });
   }
 
   template <typename Request, typename Function>
-  ServerUnaryReactor* Reply(CallbackServerContext* call, const Status& admitted,
-                            const ByteBuffer* request, ByteBuffer* response, Function function) {
-    ServerUnaryReactor* reactor = call->DefaultReactor();
-    if (!admitted.ok()) {
-      reactor->Finish(ToGrpc(admitted));
-      return reactor;
-    }
-    const auto answer = [=] {
+  CallReactor* Reply(const Status& admitted, Function function) {
+    if (!admitted.ok()) return RefuseCall(admitted);
+    return StartReply(queue_, [function](const ByteBuffer& request, ByteBuffer* response) {
       Request parsed;
-      Status status = Parse(*request, &parsed);
-      if (status.ok()) {
-        const auto result = function(parsed);
-        if (result.ok()) Serialize(*result, response);
-        status = result.status();
-      }
-      reactor->Finish(ToGrpc(status));
-    };
-    if (request->Length() <= kInlineBytes) {
-      answer();
-    } else if (queue_.Post(answer) == PostResult::kFull) {
-      reactor->Finish(
-          ToGrpc(ResourceExhaustedError("too many large requests at once, try again later")
-                     .WithRetryAfter(std::chrono::seconds(1))));
-    }
-    return reactor;
+      PHALANX_RETURN_IF_ERROR(Parse(request, &parsed));
+      const auto result = function(parsed);
+      if (result.ok()) Serialize(*result, response);
+      return result.status();
+    });
   }
 
   Frontend& frontend_;
   TaskQueue& queue_;
+  int num_methods_ = 0;
 };
 
 }  // namespace

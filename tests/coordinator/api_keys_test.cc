@@ -2,6 +2,7 @@
 #include "coordinator/core/api_keys.h"
 
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -266,6 +267,45 @@ TEST_F(WithKeys, EveryMethodAsksForOne) {
   auto reader = service_.stub().ChatStream(&context, chat);
   EXPECT_EQ(TestService::ReadAll(*reader).status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_TRUE(service_.submits().empty());
+}
+
+TEST_F(WithKeys, AStrangerIsRefusedBeforeTheMessageComes) {
+  grpc::GenericStub stub(service_.channel());
+  for (const char* method : {"Generate", "GenerateStream", "Chat", "ChatStream", "Tokenize",
+                             "Detokenize", "GetModelInfo", "GetServerInfo"}) {
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", "Bearer wrong");
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    grpc::CompletionQueue queue;
+    const auto call =
+        stub.PrepareCall(&context, fmt::format("/phalanx.v1.Inference/{}", method), &queue);
+    grpc::Status status;
+    call->StartCall(&context);
+    call->Finish(&status, &status);
+    void* tag = nullptr;
+    for (bool ok = false; tag != &status;) ASSERT_TRUE(queue.Next(&tag, &ok));
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED) << method;
+    queue.Shutdown();
+  }
+}
+
+TEST_F(WithKeys, ACallWithoutAMessageIsRefused) {
+  grpc::GenericStub stub(service_.channel());
+  grpc::ClientContext context;
+  context.AddMetadata("authorization", "Bearer key-a");
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  grpc::CompletionQueue queue;
+  const auto call = stub.PrepareCall(&context, "/phalanx.v1.Inference/Generate", &queue);
+  grpc::Status status;
+  call->StartCall(&context);
+  void* tag = nullptr;
+  bool ok = false;
+  ASSERT_TRUE(queue.Next(&tag, &ok));
+  call->WritesDone(&context);
+  call->Finish(&status, &status);
+  while (tag != &status) ASSERT_TRUE(queue.Next(&tag, &ok));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  queue.Shutdown();
 }
 
 TEST_F(WithKeys, OnlyThoseThatMaySeeWhatCountsEverybody) {

@@ -336,6 +336,12 @@ TEST_F(BadRequestTest, RawBytes) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
 }
 
+TEST_F(BadRequestTest, AMessageBeyondTheLimitIsRefused) {
+  const grpc::Status status = Send(TextRequest(std::string(5 << 20, 'x')));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("larger than max"));
+}
+
 // On a connection of its own: gRPC may close it for this.
 TEST(MetadataTest, TooMuchIsRefused) {
   TestService service;

@@ -1,5 +1,6 @@
 """Keys of the real service: every route and method with no key, a wrong one and a right one; making, expiry and reload."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -19,6 +21,43 @@ from service import BIN, Service, client, command_of  # noqa: E402
 GET_WITH_KEY = ("/v1/models", "/v1/models/demo", "/metrics")
 POST_WITH_KEY = ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize")
 OPEN = ("/health", "/livez", "/readyz", "/version")
+
+
+class Passage:
+    """Takes one connection, passes it on, and counts what the client sends."""
+
+    def __init__(self, host, port):
+        self.num_bytes = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.server = socket.create_connection((host, port))
+        self.client = None
+        self.threads = [threading.Thread(target=self.upstream), threading.Thread(target=self.downstream)]
+
+    def __enter__(self):
+        self.threads[0].start()
+        return self
+
+    def __exit__(self, *exception):
+        for each in (self.listener, self.client, self.server):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        for thread in self.threads:
+            thread.join()
+
+    def upstream(self):
+        self.client, _ = self.listener.accept()
+        self.threads[1].start()
+        with contextlib.suppress(OSError):
+            while piece := self.client.recv(65536):
+                self.num_bytes += len(piece)
+                self.server.sendall(piece)
+
+    def downstream(self):
+        with contextlib.suppress(OSError):
+            while piece := self.server.recv(65536):
+                self.client.sendall(piece)
 
 
 class Keys(unittest.TestCase):
@@ -104,6 +143,23 @@ class Keys(unittest.TestCase):
                         answer += piece
                 self.assertTrue(answer.startswith(b"HTTP/1.1 401 "), answer)
                 self.assertIn(b"Connection: close", answer)
+
+    def test_messages_of_strangers_are_not_read(self):
+        host, port = self.service.address.rsplit(":", 1)
+        passed = {"wrong": 0, self.alice: 0}
+        for key in passed:
+            with self.subTest(known=key != "wrong"), Passage(host, int(port)) as passage, \
+                    tempfile.NamedTemporaryFile("w") as prompt:
+                prompt.write("x" * 3_900_000)
+                prompt.flush()
+                done = subprocess.run(
+                    [str(BIN / "phalanx"), "generate", "--server", passage.address, "--file", prompt.name],
+                    env={**os.environ, "PHALANX_API_KEY": key}, capture_output=True, text=True, timeout=60)
+                self.assertIn("UNAUTHENTICATED" if key == "wrong" else "prompt.text", done.stderr)
+                passed[key] = passage.num_bytes
+        # What flow control lets in unasked, and what was under way.
+        self.assertLess(passed["wrong"], 200_000)
+        self.assertGreater(passed[self.alice], 3_900_000)
 
     def test_lists_of_prompts_beyond_a_keys_limit_are_refused_for_good(self):
         body = {"prompt": ["Hi"] * 17, "max_tokens": 1}
