@@ -13,6 +13,12 @@ void Admission::Pace::Add(double events, double elapsed_s) {
   seconds = weight * seconds + elapsed_s;
 }
 
+void Admission::Mean::Add(double sample) {
+  constexpr int32_t kMemory = 10;
+  count = std::min(count + 1, kMemory);
+  value += (sample - value) / count;
+}
+
 namespace {
 
 std::chrono::milliseconds RetryDelay(double seconds) {
@@ -31,8 +37,8 @@ void Admission::Reset(int32_t max_num_seqs, int32_t max_num_batched_tokens) {
   waiting_tokens_ = 0;
   taken_ = {};
   begun_.clear();
-  run_s_ = 0;
-  prefill_s_ = 0;
+  run_s_ = {};
+  prefill_s_ = {};
   ended_ = {};
 }
 
@@ -77,9 +83,14 @@ Status Admission::Check(const Newcomer& newcomer, Clock::time_point now) const {
 
 std::chrono::milliseconds Admission::ShareDelay(int32_t num_missing, int32_t num_held,
                                                 Clock::time_point now) const {
+  const double share = static_cast<double>(num_missing) / std::max(num_held, 1);
+  const std::optional<double> interval_s = end_interval_s(now);
   // Of the ends to come these get as many as they have of what is there.
-  const double ends = static_cast<double>(num_missing) * num_sequences_ / std::max(num_held, 1);
-  return RetryDelay(ends * end_interval_s(now).value_or(1.0));
+  if (all_run_places_taken() && interval_s) return RetryDelay(share * num_sequences_ * *interval_s);
+  if (run_s_.count > 0) return RetryDelay(share * run_s_.value);
+  constexpr double kUnknown_s = 1;
+  const double oldest_s = begun_.empty() ? 0 : Seconds(now - *begun_.begin());
+  return RetryDelay(std::max(kUnknown_s, oldest_s));
 }
 
 void Admission::OnPlaces(int32_t num_places, Clock::time_point now) {
@@ -94,15 +105,15 @@ double Admission::PlaceWait(const Newcomer& newcomer, Clock::time_point now) con
   // Those that run do not make way, whoever is to be next.
   const int32_t ends =
       std::max(num_sequences_ - newcomer.behind.num_sequences + 1 - num_places_, 1);
-  return std::max(ends * *interval_s, NextEnds(ends, now)) + prefill_s_;
+  return std::max(ends * *interval_s, NextEnds(ends, now)) + prefill_s_.value;
 }
 
 // How long until so many of those that run have ended, if they take as long as others did.
 double Admission::NextEnds(int32_t ends, Clock::time_point now) const {
   if (ends > num_places_) return 0;
   // What has a place and no token yet has all its time before it.
-  if (static_cast<size_t>(ends) > begun_.size()) return run_s_;
-  return run_s_ - Seconds(now - *std::next(begun_.begin(), ends - 1));
+  if (static_cast<size_t>(ends) > begun_.size()) return run_s_.value;
+  return run_s_.value - Seconds(now - *std::next(begun_.begin(), ends - 1));
 }
 
 double Admission::PrefillWait(const Newcomer& newcomer) const {
@@ -146,8 +157,7 @@ void Admission::Enter(const Load& load, Clock::time_point now) {
 }
 
 void Admission::TakeUp(int64_t prompt_tokens, double prefill_s, Clock::time_point now) {
-  constexpr double kWeight = 0.1;
-  prefill_s_ += kWeight * (prefill_s - prefill_s_);
+  prefill_s_.Add(prefill_s);
   // Where prompts wait for places, how fast they are taken up says nothing of prefill.
   if (waiting_tokens_ > step_tokens_ && num_sequences_ <= num_places_) {
     taken_.Add(static_cast<double>(prompt_tokens), Seconds(now - taken_mark_));
@@ -157,8 +167,7 @@ void Admission::TakeUp(int64_t prompt_tokens, double prefill_s, Clock::time_poin
 }
 
 void Admission::LeaveServed(Clock::time_point begun, Clock::time_point now) {
-  constexpr double kWeight = 0.1;
-  run_s_ += kWeight * (Seconds(now - begun) - run_s_);
+  run_s_.Add(Seconds(now - begun));
   begun_.erase(begun_.find(begun));
   if (all_run_places_taken()) ended_.Add(1, Seconds(now - end_mark_));
   end_mark_ = now;

@@ -59,7 +59,9 @@ class Admission {
   // prompt alone is no reason.
   Status Check(const Newcomer& newcomer, Clock::time_point now) const;
   // Of a request that is refused although the group has places for it: those who share some limit
-  // have `num_held` sequences under way, and `num_missing` of them have to end first.
+  // have `num_held` sequences under way, and `num_missing` of them have to end first. While all
+  // places are taken that goes by how often any sequence ends, else by how long one runs, and
+  // before any has ended by how long those that run have run.
   std::chrono::milliseconds ShareDelay(int32_t num_missing, int32_t num_held,
                                        Clock::time_point now) const;
 
@@ -90,6 +92,14 @@ class Admission {
     void Add(double events, double elapsed_s);
   };
 
+  // A moving average: of the first ten plain, then of each new one a tenth.
+  struct Mean {
+    double value = 0;  // 0: there was none
+    int32_t count = 0;
+
+    void Add(double sample);
+  };
+
   bool all_run_places_taken() const { return num_sequences_ >= num_places_; }
   double PlaceWait(const Newcomer& newcomer, Clock::time_point now) const;
   double NextEnds(int32_t ends, Clock::time_point now) const;
@@ -107,9 +117,9 @@ class Admission {
   Pace taken_;  // prompt tokens
   Clock::time_point taken_mark_;
   std::multiset<Clock::time_point> begun_;  // of those that run
-  double run_s_ = 0;                        // from there to the end; a moving average
-  double prefill_s_ = 0;                    // a moving average
-  Pace ended_;                              // sequences
+  Mean run_s_;                              // from there to the end
+  Mean prefill_s_;
+  Pace ended_;  // sequences
   Clock::time_point end_mark_;
 };
 

@@ -247,6 +247,19 @@ TEST_F(AdmissionTest, TheRetryTimeOfAShareIsThatOfItsOwnEnds) {
       << "two of the ends that come one in four to it";
 }
 
+TEST_F(AdmissionTest, TheRetryTimeOfAShareGoesByHowLongAnswersTakeWhilePlacesAreFree) {
+  Enter(0);
+  admission_.Begin(now_);
+  EXPECT_EQ(admission_.ShareDelay(1, 1, now_), seconds(1)) << "nothing is known";
+  now_ += seconds(40);
+  EXPECT_EQ(admission_.ShareDelay(1, 1, now_), seconds(40)) << "long answers, it seems";
+  admission_.LeaveServed(now_ - seconds(40), now_);
+  Enter(0);
+  Enter(0);
+  EXPECT_EQ(admission_.ShareDelay(1, 1, now_), seconds(40));
+  EXPECT_EQ(admission_.ShareDelay(1, 2, now_), seconds(20)) << "the first of two";
+}
+
 TEST_F(AdmissionTest, PromptsThatWaitForPlacesTeachNoRateOfPrefill) {
   for (int i = 0; i < kPlaces + 1; ++i) Enter(500);
   now_ += seconds(1);
