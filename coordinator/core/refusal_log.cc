@@ -25,12 +25,26 @@ std::string_view ReasonOf(RefusalKind kind) {
       return "the TLS handshake failed";
     case RefusalKind::kHandshakeTimeout:
       return "the TLS handshake did not end in time";
+    case RefusalKind::kMalformed:
+      return "a request that is not read";
+    case RefusalKind::kLate:
+      return "a request that did not come in time";
+    case RefusalKind::kTooMany:
+      return "more than there may be";
+    case RefusalKind::kUnread:
+      return "nothing of the answer was taken";
   }
   return "";
 }
 
 bool IsOfAKnownKey(RefusalKind kind) {
   return kind == RefusalKind::kExpiredKey || kind == RefusalKind::kNoMetrics;
+}
+
+// Else it is a stranger's.
+bool IsInOurWords(RefusalKind kind) {
+  return kind == RefusalKind::kMalformed || kind == RefusalKind::kLate ||
+         kind == RefusalKind::kTooMany;
 }
 
 }  // namespace
@@ -55,7 +69,8 @@ void RefusalLog::Add(const Refused& refused) {
   if (IsOfAKnownKey(refused.kind)) {
     line += fmt::format(" key={}", refused.detail);
   } else if (!refused.detail.empty()) {
-    line += " detail=" + Printable(refused.detail);
+    line += fmt::format(" detail={}", IsInOurWords(refused.kind) ? std::string(refused.detail)
+                                                                 : Printable(refused.detail));
   }
   if (left_out > 0) line += fmt::format(" left_out={}", left_out);
   spdlog::warn("{}", line);

@@ -1,5 +1,6 @@
-// Who was not let in, in the log: at most a line a second of each kind and protocol, so that
-// whoever knocks without end cannot fill it; a line says how many alike were left out before it.
+// Who was not let in or was cut off, in the log: at most a line a second of each kind and protocol,
+// so that whoever knocks without end cannot fill it; a line says how many alike were left out
+// before it.
 #pragma once
 
 #include <array>
@@ -22,6 +23,11 @@ enum class RefusalKind {
   kNoMetrics,         // detail: whose
   kHandshake,         // TLS was not agreed on; detail: why
   kHandshakeTimeout,  // nor within the time for it
+  // Of HTTP's own; detail: what the client is told, in which its own words are escaped.
+  kMalformed,  // a request that the server does not read
+  kLate,       // that did not come in time
+  kTooMany,    // beyond the connections or bodies that there may be
+  kUnread,     // it takes nothing of its answer
 };
 
 struct Refused {
@@ -40,7 +46,7 @@ class RefusalLog {
   void Add(const Refused& refused);
 
  private:
-  static constexpr size_t kNumKinds = 6;
+  static constexpr size_t kNumKinds = 10;
   static constexpr size_t kNumProtocols = 2;
   struct Last {
     Clock::time_point line = Clock::time_point::min();

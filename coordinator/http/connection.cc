@@ -1,6 +1,7 @@
 // The life of a connection, its clock and its receiving half; connection_answer.cc has the rest.
 #include "coordinator/http/connection.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +19,18 @@ namespace {
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 // Of a client that goes on sending after its refusal.
 constexpr size_t kMaxLingerBytes = 8 << 20;
+
+RefusalKind KindOf(int status) {
+  switch (status) {
+    case 408:
+      return RefusalKind::kLate;
+    case 429:
+    case 503:
+      return RefusalKind::kTooMany;
+    default:
+      return RefusalKind::kMalformed;
+  }
+}
 
 }  // namespace
 
@@ -109,7 +122,7 @@ void Connection::OnDeadline() {
                               : "headers: did not come in time"});
     case Phase::kReply:
     case Phase::kStream:
-      spdlog::info("http: {} takes nothing of its answer, its connection is cut", peer_);
+      LogRefusal(RefusalKind::kUnread, "");
       {
         // What it did not take is thrown away with the connection instead of being kept for it.
         const linger none{.l_onoff = 1, .l_linger = 0};
@@ -319,7 +332,7 @@ void Connection::LogRefusal(RefusalKind kind, std::string_view detail) const {
 
 // The connection ends with it: what follows on it cannot be told apart from the refused request.
 void Connection::Refuse(Refusal refusal) {
-  spdlog::info("http: {} is refused: {} {}", peer_, refusal.status, refusal.message);
+  LogRefusal(KindOf(refusal.status), fmt::format("{} {}", refusal.status, refusal.message));
   Response response = ToResponse(refusal);
   if (parser_ != nullptr) AddRequestId(parser_->request(), &response);
   EndWith(std::move(response));

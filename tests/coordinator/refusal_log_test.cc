@@ -78,6 +78,17 @@ TEST_F(RefusalLogTest, EscapesWhatItDoesNotKnow) {
   EXPECT_THAT(TakeLines().at(0), HasSubstr(R"(detail="a\x0ab\x1b[2J")"));
 }
 
+TEST_F(RefusalLogTest, SaysWhatWasWrongWithAMalformedRequest) {
+  const Refused malformed{.kind = RefusalKind::kMalformed,
+                          .peer = "192.0.2.1:5",
+                          .detail = R"(400 method: is "G\x07", allowed: a token)"};
+  for (int i = 0; i < 1000; ++i) log_.Add(malformed);
+  EXPECT_EQ(TakeLines(),
+            std::vector<std::string>{"warning refused protocol=http peer=192.0.2.1:5 reason=\"a "
+                                     "request that is not read\" detail=400 method: is "
+                                     R"("G\x07", allowed: a token)"});
+}
+
 TEST_F(RefusalLogTest, HearsOfEveryCallWithoutAGoodKeyAndNeverTheKey) {
   std::vector<ApiKey> keys = {{.id = "alice", .digest = Sha256("sk-good"), .expires = {}},
                               {.id = "old",

@@ -1,10 +1,15 @@
 // What the server refuses by itself, as clients see it.
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "tests/http/test_server.h"
 
@@ -45,6 +50,24 @@ TEST(Refusals, HaveTheErrorBodyAndEndTheConnection) {
     EXPECT_TRUE(client.EndsWithin(milliseconds(1000)));
   }
   EXPECT_EQ(server.handler().num_requests(), 0);
+}
+
+TEST(Refusals, FillNoLog) {
+  std::ostringstream text;
+  const auto previous = spdlog::default_logger();
+  // One second, however long it takes.
+  const auto begin = Clock::now();
+  TestServer server({.refusals = std::make_shared<RefusalLog>([begin] { return begin; })});
+  auto logger = std::make_shared<spdlog::logger>(
+      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(text));
+  logger->set_pattern("%v");
+  spdlog::set_default_logger(std::move(logger));
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(server.Ask("G\x07 / HTTP/1.1\r\n\r\n").status, 400);
+  server.Stop();
+  spdlog::set_default_logger(previous);
+  const std::string log = text.str();
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+  EXPECT_THAT(log, ::testing::HasSubstr("detail=400 "));
 }
 
 TEST(Refusals, ReportTheRequestIdThatCameBefore) {
