@@ -125,6 +125,8 @@ std::string KvLine(const ServerInfo& info, int width) {
                              static_cast<double>(info.prefix_cache_queries())));
 }
 
+constexpr char kRankColumns[] = "{:>4}  {:>10}  {:>7}  {:>5}  {:>9}  {:>9}  {:>9}  {:>9}";
+
 // Where steps were between the samples, else of all steps.
 std::string RankLine(const RankInfo& rank, const RankInfo* before) {
   double steps = static_cast<double>(rank.num_steps());
@@ -135,17 +137,19 @@ std::string RankLine(const RankInfo& rank, const RankInfo* before) {
     step_s -= before->step_seconds();
     collective_s -= before->collective_seconds();
   }
-  return fmt::format("{:>4}  {:>12}  {:>8}  {:>8}  {:>10}", rank.rank(), rank.num_steps(),
+  const auto bytes = [](int64_t held) { return held > 0 ? Bytes(held) : std::string(kNone); };
+  return fmt::format(kRankColumns, rank.rank(), rank.num_steps(),
                      steps > 0 ? Milliseconds(step_s / steps) : kNone,
-                     Percent(collective_s, step_s),
-                     rank.resident_bytes() > 0 ? Bytes(rank.resident_bytes()) : kNone);
+                     Percent(collective_s, step_s), bytes(rank.resident_bytes()),
+                     bytes(rank.kv_cache_bytes()), bytes(rank.device_reserved_bytes()),
+                     rank.device_reserved_bytes() > 0 ? Bytes(rank.device_free_bytes()) : kNone);
 }
 
 void AddRanks(const ServerInfo& info, const Interval& interval, std::vector<std::string>* lines) {
   if (info.ranks().empty()) return;
   lines->emplace_back();
-  lines->push_back(fmt::format("{:>4}  {:>12}  {:>8}  {:>8}  {:>10}", "rank", "steps", "step ms",
-                               "waits", "memory"));
+  lines->push_back(fmt::format(kRankColumns, "rank", "steps", "step ms", "waits", "memory",
+                               "KV cache", "device", "free"));
   for (int i = 0; i < info.ranks_size(); ++i) {
     lines->push_back(RankLine(info.ranks(i), interval.RankBefore(i)));
   }

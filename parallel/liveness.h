@@ -47,6 +47,10 @@ struct alignas(2 * kCacheLineBytes) LivenessRecord {
   std::atomic<uint64_t> steps;
   std::atomic<uint64_t> step_ns;
   std::atomic<uint64_t> collective_ns;
+  // For metrics: what the rank holds.
+  std::atomic<int64_t> kv_cache_bytes;         // its part of the whole pool
+  std::atomic<int64_t> device_reserved_bytes;  // all of its allocations; 0: it has no device
+  std::atomic<int64_t> device_free_bytes;      // what that device can still give, to anybody
 };
 
 class LivenessBoard {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kernels/base/check.h"
+#include "worker/memory_report.h"
 #include "worker/sequence_grammars.h"
 #include "worker/step_buffers.h"
 #include "worker/step_cost.h"
@@ -42,6 +43,7 @@ class LockstepEngine final : public Engine {
         masks_(limits_.vocab_size),
         step_cost_(options.max_token_slowdown),
         board_(options.board),
+        memory_(options.board, backend),
         deadline_(options.deadline) {
     LimitRunning();
   }
@@ -93,6 +95,7 @@ class LockstepEngine final : public Engine {
     StepPlan plan;
     plan.kind = StepPlan::Kind::kHeartbeat;
     Publish(Activity::kServing, deadline_.base);
+    memory_.Refresh(Clock::now());
     return Send(plan);
   }
   Status Shutdown() override {
@@ -109,7 +112,10 @@ class LockstepEngine final : public Engine {
       PHALANX_RETURN_IF_ERROR(communicator_.Broadcast(message_));
       PHALANX_ASSIGN_OR_RETURN(const StepPlan plan, Decode(message_));
       if (plan.kind == StepPlan::Kind::kShutdown) return OkStatus();
-      if (plan.kind == StepPlan::Kind::kHeartbeat) continue;
+      if (plan.kind == StepPlan::Kind::kHeartbeat) {
+        memory_.Refresh(Clock::now());
+        continue;
+      }
       const StatusOr<std::vector<SampleResult>> results = Run(plan, deadline_);
       if (!results.ok()) return results.status();
     }
@@ -179,7 +185,7 @@ class LockstepEngine final : public Engine {
             communicator_.stats().seconds + (queue == nullptr ? 0 : queue->CollectiveSeconds())};
   }
 
-  void CountStep(const StepMark& begin) const {
+  void CountStep(const StepMark& begin) {
     if (board_ == nullptr) return;
     const StepMark end = Mark();
     const double collective_ns = 1e9 * (end.collective_s - begin.collective_s);
@@ -188,6 +194,7 @@ class LockstepEngine final : public Engine {
     record.step_ns.fetch_add(static_cast<uint64_t>(Nanoseconds(end.time - begin.time)),
                              std::memory_order_relaxed);
     record.collective_ns.fetch_add(static_cast<uint64_t>(collective_ns), std::memory_order_relaxed);
+    memory_.Refresh(end.time);
   }
 
   // Rank 0 alone has the matchers; steps without grammars send nothing.
@@ -319,6 +326,7 @@ class LockstepEngine final : public Engine {
   TokenMasks masks_;
   StepCost step_cost_;
   const LivenessBoard* board_;
+  MemoryReport memory_;
   const StepDeadline deadline_;
   std::string message_;
   uint64_t last_step_ = 0;

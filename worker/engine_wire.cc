@@ -146,6 +146,7 @@ internal::EngineStats ToWire(const SchedulerStats& stats, std::span<const RankSt
   wire.set_num_running(stats.num_running);
   wire.set_num_waiting(stats.num_waiting);
   wire.set_num_free_blocks(stats.num_free_blocks);
+  wire.set_num_cached_blocks(stats.num_cached_blocks);
   wire.set_num_places(stats.num_places);
   wire.set_num_preemptions(stats.num_preemptions);
   wire.set_prefix_cache_queries(stats.prefix_cache_queries);
@@ -157,6 +158,10 @@ internal::EngineStats ToWire(const SchedulerStats& stats, std::span<const RankSt
     out.set_step_ns(rank.step_ns);
     out.set_collective_ns(rank.collective_ns);
     out.set_resident_bytes(rank.resident_bytes);
+    out.set_kv_cache_bytes(rank.kv_cache_bytes);
+    if (!rank.device) continue;
+    out.mutable_device()->set_reserved_bytes(rank.device->reserved_bytes);
+    out.mutable_device()->set_free_bytes(rank.device->free_bytes);
   }
   internal::StepTokens& steps = *wire.mutable_step_tokens();
   steps.mutable_bounds()->Add(kStepTokenBounds.begin(), kStepTokenBounds.end());

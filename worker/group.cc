@@ -246,6 +246,9 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   const Clock::time_point pool_start = Clock::now();
   PHALANX_RETURN_IF_ERROR(CreatePool(options, communicator, group));
   group.pool_s = SecondsSince(pool_start);
+  if (options.board != nullptr) {
+    options.board->mine().kv_cache_bytes.store(group.kv_bytes, std::memory_order_relaxed);
+  }
 
   EngineOptions engine_options;
   engine_options.scheduler = group.scheduler;

@@ -18,6 +18,14 @@ int64_t ResidentBytes(int32_t pid) {
   return resident_pages * sysconf(_SC_PAGESIZE);
 }
 
+std::optional<RankStats::DeviceMemory> DeviceMemoryOf(const LivenessRecord& record) {
+  const int64_t reserved_bytes = record.device_reserved_bytes.load(std::memory_order_acquire);
+  if (reserved_bytes == 0) return std::nullopt;
+  return RankStats::DeviceMemory{
+      .reserved_bytes = reserved_bytes,
+      .free_bytes = record.device_free_bytes.load(std::memory_order_relaxed)};
+}
+
 }  // namespace
 
 std::vector<RankStats> ReadRankStats(const LivenessBoard& board) {
@@ -30,7 +38,9 @@ std::vector<RankStats> ReadRankStats(const LivenessBoard& board) {
                      .steps = record.steps.load(std::memory_order_relaxed),
                      .step_ns = record.step_ns.load(std::memory_order_relaxed),
                      .collective_ns = record.collective_ns.load(std::memory_order_relaxed),
-                     .resident_bytes = ResidentBytes(pid)});
+                     .resident_bytes = ResidentBytes(pid),
+                     .kv_cache_bytes = record.kv_cache_bytes.load(std::memory_order_relaxed),
+                     .device = DeviceMemoryOf(record)});
   }
   std::ranges::sort(ranks, {}, &RankStats::rank);
   return ranks;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "parallel/liveness.h"
@@ -14,6 +15,12 @@ struct RankStats {
   uint64_t step_ns = 0;
   uint64_t collective_ns = 0;  // of step_ns
   int64_t resident_bytes = 0;  // of its process; 0: not known
+  int64_t kv_cache_bytes = 0;  // its part of the whole pool
+  struct DeviceMemory {
+    int64_t reserved_bytes = 0;  // all of its allocations
+    int64_t free_bytes = 0;      // what the device can still give, to anybody
+  };
+  std::optional<DeviceMemory> device{};  // none: it computes in the host's memory
 };
 
 // By rank.

@@ -238,6 +238,7 @@ SchedulerStats Scheduler::stats() const {
   stats.num_waiting = static_cast<int32_t>(impl_->waiting.size());
   stats.num_places = impl_->waits_for_blocks ? std::max(stats.num_running, 1) : impl_->most_running;
   stats.num_free_blocks = impl_->blocks.manager().num_available();
+  stats.num_cached_blocks = impl_->blocks.manager().num_evictable();
   return stats;
 }
 

@@ -84,7 +84,8 @@ struct SchedulerStats {
   // That run at most as things are: the limit, or where the next one that waits would have a place
   // and finds no room in the pool, those that run.
   int32_t num_places = 0;
-  int64_t num_free_blocks = 0;  // free or evictable
+  int64_t num_free_blocks = 0;    // free or evictable
+  int64_t num_cached_blocks = 0;  // of these, evictable: they keep prefixes
   int64_t num_preemptions = 0;
   int64_t prefix_cache_queries = 0;  // tokens
   int64_t prefix_cache_hits = 0;     // tokens

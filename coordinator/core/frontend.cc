@@ -72,6 +72,9 @@ void AddRank(const internal::RankStats& rank, v1::ServerInfo* info) {
   out.set_step_seconds(1e-9 * static_cast<double>(rank.step_ns()));
   out.set_collective_seconds(1e-9 * static_cast<double>(rank.collective_ns()));
   out.set_resident_bytes(rank.resident_bytes());
+  out.set_kv_cache_bytes(rank.kv_cache_bytes());
+  out.set_device_reserved_bytes(rank.device().reserved_bytes());
+  out.set_device_free_bytes(rank.device().free_bytes());
 }
 
 }  // namespace
@@ -259,6 +262,7 @@ v1::ServerInfo Frontend::GetServerInfo() const {
   info.set_num_running(stats.num_running());
   info.set_num_waiting(stats.num_waiting());
   info.set_num_free_blocks(stats.num_free_blocks());
+  info.set_num_cached_blocks(stats.num_cached_blocks());
   info.set_num_preemptions(stats.num_preemptions());
   info.set_prefix_cache_queries(stats.prefix_cache_queries());
   info.set_prefix_cache_hits(stats.prefix_cache_hits());

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <string>
+#include <utility>
 
 namespace phalanx::metrics {
 namespace {
@@ -59,6 +61,54 @@ void AppendRanks(const internal::EngineStats& stats, Families* families) {
   }
 }
 
+// Blocks of the KV cache by what they hold.
+struct Blocks {
+  double used = 0;    // by running sequences
+  double cached = 0;  // prefixes that no running sequence holds
+  double empty = 0;
+
+  static Blocks Of(const internal::Register& group, const internal::EngineStats& stats) {
+    const auto all = static_cast<double>(group.num_blocks());
+    const auto free = static_cast<double>(stats.num_free_blocks());
+    const auto cached = static_cast<double>(stats.num_cached_blocks());
+    return {.used = all - free, .cached = cached, .empty = free - cached};
+  }
+};
+
+// All ranks hold the same blocks, each its own heads of them, so only the bytes differ.
+void AppendMemory(const internal::Register& group, const internal::EngineStats& stats,
+                  Families* families) {
+  auto kv =
+      MakeFamily("phalanx_rank_kv_cache_bytes",
+                 "A rank's part of the KV cache, by what its blocks hold.", MetricType::Gauge);
+  auto reserved =
+      MakeFamily("phalanx_rank_device_memory_reserved_bytes",
+                 "What a rank has allocated in its device's memory.", MetricType::Gauge);
+  auto used = MakeFamily("phalanx_rank_device_memory_used_bytes",
+                         "Of that, all but empty blocks of the KV cache.", MetricType::Gauge);
+  auto free = MakeFamily("phalanx_rank_device_memory_free_bytes",
+                         "What a rank's device can still give, to anybody.", MetricType::Gauge);
+  const Blocks blocks = Blocks::Of(group, stats);
+  for (const internal::RankStats& rank : stats.ranks()) {
+    const std::string name = fmt::format("{}", rank.rank());
+    const Labels labels = {{"rank", name}};
+    const double block_bytes =
+        static_cast<double>(rank.kv_cache_bytes()) / static_cast<double>(group.num_blocks());
+    for (const auto& [state, count] :
+         {std::pair{"used", blocks.used}, {"cached", blocks.cached}, {"empty", blocks.empty}}) {
+      kv.metric.push_back(MakeGauge(block_bytes * count, {{"rank", name}, {"state", state}}));
+    }
+    if (!rank.has_device()) continue;
+    const auto reserved_bytes = static_cast<double>(rank.device().reserved_bytes());
+    reserved.metric.push_back(MakeGauge(reserved_bytes, labels));
+    used.metric.push_back(MakeGauge(reserved_bytes - block_bytes * blocks.empty, labels));
+    free.metric.push_back(MakeGauge(static_cast<double>(rank.device().free_bytes()), labels));
+  }
+  for (auto* family : {&kv, &reserved, &used, &free}) {
+    if (!family->metric.empty()) families->push_back(std::move(*family));
+  }
+}
+
 void AppendStepTokens(const internal::StepTokens& steps, Families* families) {
   if (steps.counts_size() != steps.bounds_size() + 1) return;  // none came yet
   prometheus::ClientMetric metric;
@@ -89,6 +139,8 @@ void AppendGroup(const internal::Register& group, const internal::EngineStats& s
            families);
   AddGauge("phalanx_kv_cache_usage_ratio", "The part of the KV cache that running requests hold.",
            num_blocks > 0 ? 1 - num_free / num_blocks : 0, families);
+  AddGauge("phalanx_kv_cache_cached_blocks", "Of the free blocks, those that keep prefixes.",
+           static_cast<double>(stats.num_cached_blocks()), families);
   families
       ->emplace_back(
           MakeFamily("phalanx_group_info", "The worker group, in its labels.", MetricType::Gauge))
@@ -125,7 +177,12 @@ void AppendEngine(const Dispatcher::Snapshot& snapshot, Families* families) {
              static_cast<double>(stats.prefix_cache_hits()), families);
   AddCounter("phalanx_steps_total", "Steps of the worker group.",
              static_cast<double>(stats.last_step()), families);
-  if (snapshot.session != nullptr) AppendGroup(snapshot.session->info(), stats, families);
+  if (snapshot.session != nullptr) {
+    AppendGroup(snapshot.session->info(), stats, families);
+    if (snapshot.session->info().num_blocks() > 0) {
+      AppendMemory(snapshot.session->info(), stats, families);
+    }
+  }
   AppendStepTokens(stats.step_tokens(), families);
   AppendRanks(stats, families);
 }

@@ -56,6 +56,10 @@ v1::ServerInfo Busy() {
     out.set_step_seconds(2.0);
     out.set_collective_seconds(0.5);
     out.set_resident_bytes(int64_t{300} << 20);
+    out.set_kv_cache_bytes(int64_t{40} << 20);
+    if (rank == 0) continue;
+    out.set_device_reserved_bytes(int64_t{70} << 30);
+    out.set_device_free_bytes(int64_t{2} << 30);
   }
   return info;
 }
@@ -89,10 +93,14 @@ TEST(TopViewTest, RatesAreThoseBetweenTheTwoAnswers) {
                           "tokens/s   300 in   25 out   first token after 25.0 ms",
                           "KV cache   [#####...............] 25 %   250 of 1000 blocks of 16 tokens"
                           "   prefixes found 25 %",
-                          "", "rank         steps   step ms     waits      memory",
-                          "   0           120      5.00      20 %     300 MiB",
+                          "",
+                          "rank       steps  step ms  waits     memory   KV cache     device"
+                          "       free",
+                          "   0         120     5.00   20 %    300 MiB     40 MiB          -"
+                          "          -",
                           // Without a step between the answers: of all its steps.
-                          "   1           100      20.0      25 %     300 MiB"));
+                          "   1         100     20.0   25 %    300 MiB     40 MiB   70.0 GiB"
+                          "   2048 MiB"));
 }
 
 TEST(TopViewTest, WithoutAnEarlierAnswerThereAreNoRates) {
@@ -113,7 +121,7 @@ TEST(TopViewTest, RanksOfAnotherGroupAreNotComparedWith) {
   later.set_epoch(8);
   later.mutable_ranks(0)->set_num_steps(200);
   later.mutable_ranks(0)->set_step_seconds(6.0);
-  EXPECT_THAT(Render(At(0, Busy()), At(1, later)), Contains(HasSubstr("200      30.0")));
+  EXPECT_THAT(Render(At(0, Busy()), At(1, later)), Contains(HasSubstr("200     30.0")));
 }
 
 TEST(TopViewTest, WhyItIsUnavailableStandsBesideTheState) {

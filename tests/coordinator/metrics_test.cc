@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <memory>
 #include <set>
 #include <sstream>
 
@@ -36,6 +37,18 @@ std::map<std::string, double> Samples(const std::string& page) {
   return samples;
 }
 
+class IdleSession final : public EngineSession {
+ public:
+  explicit IdleSession(internal::Register group) : group_(std::move(group)) {}
+  void Submit(internal::Submit) override {}
+  void Cancel(uint64_t) override {}
+  void Drain() override {}
+  const internal::Register& info() const override { return group_; }
+
+ private:
+  const internal::Register group_;
+};
+
 // A run of two ranks that holds half of its cache.
 Dispatcher::Snapshot Serving() {
   Dispatcher::Snapshot snapshot;
@@ -46,6 +59,7 @@ Dispatcher::Snapshot Serving() {
   snapshot.stats.set_num_running(3);
   snapshot.stats.set_num_waiting(2);
   snapshot.stats.set_num_free_blocks(50);
+  snapshot.stats.set_num_cached_blocks(20);
   snapshot.stats.set_prefix_cache_queries(1000);
   snapshot.stats.set_prefix_cache_hits(250);
   for (int rank = 0; rank < 2; ++rank) {
@@ -55,6 +69,7 @@ Dispatcher::Snapshot Serving() {
     stats.set_step_ns(2'500'000'000);
     stats.set_collective_ns(rank == 0 ? 250'000'000 : 5'000'000);
     stats.set_resident_bytes(1 << 20);
+    stats.set_kv_cache_bytes(rank == 0 ? 100'000 : 200'000);
   }
   for (const int64_t bound : {1, 8}) snapshot.stats.mutable_step_tokens()->add_bounds(bound);
   for (const int64_t count : {60, 30, 10}) snapshot.stats.mutable_step_tokens()->add_counts(count);
@@ -83,6 +98,37 @@ TEST(MetricsPageTest, ShowsWhatTheGroupAndTheCoordinatorHold) {
   EXPECT_EQ(samples.at("phalanx_step_tokens_sum"), 700);
   EXPECT_GT(samples.at("process_resident_memory_bytes"), 1e6);
   EXPECT_GT(samples.at("process_open_fds"), 2);
+}
+
+TEST(MetricsPageTest, ShowsTheMemoryOfEachRank) {
+  Dispatcher::Snapshot snapshot = Serving();
+  internal::Register group;
+  group.set_num_blocks(100);
+  snapshot.session = std::make_shared<IdleSession>(group);
+  internal::DeviceMemory& device = *snapshot.stats.mutable_ranks(1)->mutable_device();
+  device.set_reserved_bytes(500'000);
+  device.set_free_bytes(0);
+  const MetricsPage page("demo", MetricsNames::kOwn);
+  const auto samples = Samples(page.Render(snapshot));
+  EXPECT_EQ(samples.at("phalanx_kv_cache_blocks"), 100);
+  EXPECT_EQ(samples.at("phalanx_kv_cache_free_blocks"), 50);
+  EXPECT_EQ(samples.at("phalanx_kv_cache_cached_blocks"), 20);
+  const auto kv = [&](int rank, const char* state) {
+    return samples.at(
+        fmt::format("phalanx_rank_kv_cache_bytes{{rank=\"{}\",state=\"{}\"}}", rank, state));
+  };
+  EXPECT_EQ(kv(0, "used"), 50'000);
+  EXPECT_EQ(kv(0, "cached"), 20'000);
+  EXPECT_EQ(kv(0, "empty"), 30'000);
+  EXPECT_EQ(kv(1, "used"), 100'000);
+  EXPECT_EQ(kv(1, "cached"), 40'000);
+  EXPECT_EQ(kv(1, "empty"), 60'000);
+  EXPECT_EQ(samples.at("phalanx_rank_device_memory_reserved_bytes{rank=\"1\"}"), 500'000);
+  EXPECT_EQ(samples.at("phalanx_rank_device_memory_used_bytes{rank=\"1\"}"), 440'000);
+  EXPECT_EQ(samples.at("phalanx_rank_device_memory_free_bytes{rank=\"1\"}"), 0);
+  EXPECT_EQ(samples.count("phalanx_rank_device_memory_reserved_bytes{rank=\"0\"}"), 0U)
+      << "it computes in the host's memory";
+  EXPECT_THAT(page.Render(Serving()), ::testing::Not(::testing::HasSubstr("device_memory")));
 }
 
 TEST(MetricsPageTest, CountsWhatRequestsGoThrough) {

@@ -2,11 +2,13 @@
 
 import json
 import pathlib
+import re
 import struct
 import subprocess
 import sys
 import time
 import unittest
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from service import BIN, Service, client, generate  # noqa: E402
@@ -103,9 +105,23 @@ class Emulated(unittest.TestCase):
                 answers = {int(a["id"]): a["text"] for a in map(json.loads, done.stdout.splitlines())}
                 self.assertEqual(answers, {i: f"{a} + {b} = {a + b}." for i, (a, b) in enumerate(sums)})
                 sampled.append(sample_all(service))
+                self.check_memory(service, ranks)
         # Sums over ranks differ in their last bits, which decides between none of these tokens.
         self.assertEqual(sampled[1:], sampled[:1] * 2)
         self.assertRegex(sampled[0][6], "^[a-z]{1,3}( [0-9]{0,3})?$")
+
+    def check_memory(self, service, ranks):
+        with urllib.request.urlopen(f"http://{service.http_address}/metrics", timeout=20) as answer:
+            page = answer.read().decode()
+
+        def values(name):
+            return [float(value) for value in re.findall(rf"^{name}{{.*}} (\S+)$", page, re.MULTILINE)]
+
+        reserved, used, free = (values(f"phalanx_rank_device_memory_{what}_bytes") for what in ("reserved", "used", "free"))
+        self.assertEqual([len(reserved), len(used), len(free)], [ranks] * 3)
+        for a, b, c in zip(reserved, used, free):
+            self.assertTrue(0 < b < a, (b, a))
+            self.assertEqual(a + c, reserved[0] + free[0], "all devices are alike")
 
     def test_company_and_chunks_change_no_token(self):
         flags = ("--prompt", "Once upon a time " * 12, "--temperature", "1", "--seed", "5", "--max-tokens", "6")

@@ -13,6 +13,8 @@ from service import ROOT, Service, generate  # noqa: E402
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*\})? (\S+)')
 # Only of a service that has a certificate: tests/e2e/test_tls.py looks at it.
 WITH_TLS = {"phalanx_tls_certificate_expiry_timestamp_seconds"}
+# Only of ranks whose device has a memory of its own: tests/e2e/test_cuda.py looks at them.
+WITH_DEVICE = {f"phalanx_rank_device_memory_{what}_bytes" for what in ("reserved", "used", "free")}
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"')
 
 
@@ -103,6 +105,12 @@ class Metrics(unittest.TestCase):
             inside = self.value(after, "phalanx_rank_collective_seconds_total", rank=rank)
             self.assertTrue(0 < inside < spent, (inside, spent))
             self.assertGreater(self.value(after, "phalanx_rank_resident_memory_bytes", rank=rank), 1 << 20)
+            kept = {state: self.value(after, "phalanx_rank_kv_cache_bytes", rank=rank, state=state)
+                    for state in ("used", "cached", "empty")}
+            block = sum(kept.values()) / self.value(after, "phalanx_kv_cache_blocks")
+            self.assertGreater(block, 0)
+            self.assertAlmostEqual(kept["cached"] / block, self.value(after, "phalanx_kv_cache_cached_blocks"))
+            self.assertGreater(kept["cached"], 0, "the prompt's blocks are kept")
         counted = self.value(after, "phalanx_step_tokens_count")
         self.assertGreaterEqual(counted, 40)
         self.assertEqual(self.value(after, "phalanx_step_tokens_bucket", le="+Inf"), counted)
@@ -125,13 +133,13 @@ class Metrics(unittest.TestCase):
         board = (ROOT / "launch/grafana/phalanx.json").read_text()
         named = set(re.findall(r"\b(?:phalanx|process)_[a-z_]+\b", board))
         queried = {re.sub(r"_(bucket|sum|count)$", "", name) for name in named}
-        self.assertEqual(queried - own, set(), "queried by the board and not there")
+        self.assertEqual(queried - own, WITH_DEVICE, "queried by the board and not there")
         self.assertGreater(len(queried), 20)
         page = (ROOT / "docs/metrics.md").read_text()
         documented = set(re.findall(r"`((?:phalanx|process)_[a-z_]+)`", page))
-        self.assertEqual(documented, own | WITH_TLS, "docs/metrics.md and the page differ")
+        self.assertEqual(documented, own | WITH_TLS | WITH_DEVICE, "docs/metrics.md and the page differ")
         operations = (ROOT / "docs/operations.md").read_text()
-        self.assertEqual(set(re.findall(r"`(phalanx_[a-z_]+)[`{ ]", operations)) - own - WITH_TLS, set())
+        self.assertEqual(set(re.findall(r"`(phalanx_[a-z_]+)[`{ ]", operations)) - own - WITH_TLS - WITH_DEVICE, set())
         alerts = (ROOT / "launch/prometheus/alerts.yml").read_text()
         rules = re.split(r"- alert: ", alerts)[1:]
         self.assertGreater(len(rules), 5)

@@ -141,19 +141,27 @@ TEST(EngineWireTest, StatisticsKeepEveryField) {
                        .num_waiting = 2,
                        .num_places = 7,
                        .num_free_blocks = 3,
+                       .num_cached_blocks = 8,
                        .num_preemptions = 4,
                        .prefix_cache_queries = 5,
                        .prefix_cache_hits = 6};
   for (const int64_t num_tokens : {1, 2, 8, 9, 16384, 20000}) stats.step_tokens.Add(num_tokens);
   const std::vector<RankStats> ranks = {
       {.rank = 0, .steps = 10, .step_ns = 11, .collective_ns = 12, .resident_bytes = 13},
-      {.rank = 1, .steps = 20, .step_ns = 21, .collective_ns = 22, .resident_bytes = 23}};
+      {.rank = 1,
+       .steps = 20,
+       .step_ns = 21,
+       .collective_ns = 22,
+       .resident_bytes = 23,
+       .kv_cache_bytes = 24,
+       .device = RankStats::DeviceMemory{.reserved_bytes = 25, .free_bytes = 26}}};
   const internal::EngineStats wire = ToWire(stats, ranks, 77);
   EXPECT_EQ(wire.last_step(), 77U);
   EXPECT_EQ(wire.num_running(), 1);
   EXPECT_EQ(wire.num_waiting(), 2);
   EXPECT_EQ(wire.num_places(), 7);
   EXPECT_EQ(wire.num_free_blocks(), 3);
+  EXPECT_EQ(wire.num_cached_blocks(), 8);
   EXPECT_EQ(wire.num_preemptions(), 4);
   EXPECT_EQ(wire.prefix_cache_queries(), 5);
   EXPECT_EQ(wire.prefix_cache_hits(), 6);
@@ -163,6 +171,10 @@ TEST(EngineWireTest, StatisticsKeepEveryField) {
   EXPECT_EQ(wire.ranks(1).step_ns(), 21U);
   EXPECT_EQ(wire.ranks(1).collective_ns(), 22U);
   EXPECT_EQ(wire.ranks(1).resident_bytes(), 23);
+  EXPECT_EQ(wire.ranks(1).kv_cache_bytes(), 24);
+  EXPECT_EQ(wire.ranks(1).device().reserved_bytes(), 25);
+  EXPECT_EQ(wire.ranks(1).device().free_bytes(), 26);
+  EXPECT_FALSE(wire.ranks(0).has_device());
   const internal::StepTokens& steps = wire.step_tokens();
   ASSERT_EQ(steps.counts_size(), steps.bounds_size() + 1);
   EXPECT_EQ(steps.sum(), 36404);

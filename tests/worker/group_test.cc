@@ -16,6 +16,7 @@
 #include "worker/agreement.h"
 #include "worker/host.h"
 #include "worker/kv_pool.h"
+#include "worker/rank_stats.h"
 
 namespace phalanx {
 namespace {
@@ -163,6 +164,40 @@ TEST_F(DeviceGroupTest, ThePoolIsAShareOfWhatTheLargestStepLeaves) {
     EXPECT_GT(static_cast<double>(group->kv_bytes), room - kBlockBytes);
     EXPECT_LT(group->scheduler.limits.num_blocks, 32 * 256);  // else memory was not what bounds it
   }
+}
+
+TEST_F(DeviceGroupTest, WhatARankHoldsIsToldTheRanksOfItsHost) {
+  options_.emulated_memory_bytes = size_t{8} << 20;
+  const auto board = MakeLonelyLivenessBoard();
+  options_.board = board.get();
+  StatusOr<Group> group = Start();
+  ASSERT_TRUE(group.ok()) << group.status();
+  ASSERT_TRUE(WarmUp(*group).ok());
+  int64_t reserved = 0;
+  for (const MemoryUse& use : group->backend->Memory()) {
+    if (use.where == MemoryUse::Where::kDevice) reserved += use.bytes;
+  }
+  const std::vector<RankStats> ranks = ReadRankStats(*board);
+  ASSERT_EQ(ranks.size(), 1U);
+  EXPECT_EQ(ranks[0].kv_cache_bytes, group->kv_bytes);
+  ASSERT_TRUE(ranks[0].device.has_value());
+  EXPECT_EQ(ranks[0].device->reserved_bytes, reserved);
+  EXPECT_GT(reserved, group->kv_bytes);
+  EXPECT_EQ(ranks[0].device->free_bytes, *group->backend->FreeMemoryBytes());
+}
+
+TEST_F(DeviceGroupTest, ARankWithoutADeviceTellsOfNone) {
+  options_.device = "cpu";
+  const auto board = MakeLonelyLivenessBoard();
+  options_.board = board.get();
+  StatusOr<Group> group = Start();
+  ASSERT_TRUE(group.ok()) << group.status();
+  ASSERT_TRUE(WarmUp(*group).ok());
+  const std::vector<RankStats> ranks = ReadRankStats(*board);
+  ASSERT_EQ(ranks.size(), 1U);
+  EXPECT_EQ(ranks[0].kv_cache_bytes, group->kv_bytes);
+  EXPECT_GT(ranks[0].kv_cache_bytes, 0);
+  EXPECT_FALSE(ranks[0].device.has_value());
 }
 
 TEST_F(DeviceGroupTest, WhatTheDeviceCannotIsSaidByEveryRankBeforeWeightsAreRead) {

@@ -138,6 +138,7 @@ TEST(SchedulerPrefixTest, APromptCancelledHalfwayLeavesWhatItHadComputed) {
   EXPECT_TRUE(driver.scheduler().Cancel(1));
   EXPECT_THAT(driver.scheduler().Commit(SampleAll(plan)), IsEmpty());
   EXPECT_EQ(driver.scheduler().stats().num_free_blocks, 32);
+  EXPECT_EQ(driver.scheduler().stats().num_cached_blocks, 4) << "16 tokens in blocks of 4";
   EXPECT_EQ(CachedTokens(driver, Request(2, 40, 1, 100)), 16)
       << "of the first chunk, not the second";
 }
