@@ -23,6 +23,7 @@
 #include "coordinator/core/fair_share.h"
 #include "coordinator/core/group_health.h"
 #include "coordinator/core/limits.h"
+#include "coordinator/core/places_log.h"
 #include "coordinator/core/request_observer.h"
 #include "coordinator/core/stream.h"
 #include "kernels/base/status.h"
@@ -142,6 +143,7 @@ class Dispatcher {
   FairShare fair_share_;
   std::unordered_map<std::string, int32_t> choices_of_key_;  // that the group has
   GroupHealth health_;
+  PlacesLog places_log_;
   Requests requests_;                                                // by the engine's id
   std::unordered_map<const Stream*, std::shared_ptr<Stream>> open_;  // until released
   bool draining_ = false;

@@ -35,6 +35,7 @@ StatusOr<uint64_t> Dispatcher::Attach(std::shared_ptr<EngineSession> session) {
   stats_.Clear();
   ++epoch_;
   admission_.Reset(group.max_num_seqs(), group.max_num_batched_tokens());
+  places_log_.Reset(group.max_num_seqs());
   health_.Start(session_->info());
   SetStateLocked(ServingState::kReady);
   changed_.notify_all();
@@ -122,7 +123,12 @@ void Dispatcher::OnStats(const EngineSession& session, const internal::EngineSta
   health_.OnSign();
   CheckHealthLocked();
   stats_ = stats;
-  admission_.OnPlaces(stats.num_places(), Clock::now());
+  const Clock::time_point now = Clock::now();
+  admission_.OnPlaces(stats.num_places(), now);
+  if (const auto before = places_log_.Update(stats.num_places(), now)) {
+    spdlog::info("places={} before={} most={} running={} waiting={}", stats.num_places(), *before,
+                 session.info().max_num_seqs(), stats.num_running(), stats.num_waiting());
+  }
 }
 
 void Dispatcher::OnPulse(const EngineSession& session, const internal::Pulse& pulse) {

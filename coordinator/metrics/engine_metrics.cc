@@ -141,6 +141,10 @@ void AppendGroup(const internal::Register& group, const internal::EngineStats& s
            num_blocks > 0 ? 1 - num_free / num_blocks : 0, families);
   AddGauge("phalanx_kv_cache_cached_blocks", "Of the free blocks, those that keep prefixes.",
            static_cast<double>(stats.num_cached_blocks()), families);
+  AddGauge("phalanx_places", "Sequences that run at most as things are.", stats.num_places(),
+           families);
+  AddGauge("phalanx_places_limit", "Sequences that ever run at most.", group.max_num_seqs(),
+           families);
   families
       ->emplace_back(
           MakeFamily("phalanx_group_info", "The worker group, in its labels.", MetricType::Gauge))

@@ -131,6 +131,18 @@ TEST(MetricsPageTest, ShowsTheMemoryOfEachRank) {
   EXPECT_THAT(page.Render(Serving()), ::testing::Not(::testing::HasSubstr("device_memory")));
 }
 
+TEST(MetricsPageTest, ShowsHowManyMayRun) {
+  Dispatcher::Snapshot snapshot = Serving();
+  internal::Register group;
+  group.set_max_num_seqs(256);
+  snapshot.session = std::make_shared<IdleSession>(group);
+  snapshot.stats.set_num_places(40);
+  const MetricsPage page("demo", MetricsNames::kOwn);
+  const auto samples = Samples(page.Render(snapshot));
+  EXPECT_EQ(samples.at("phalanx_places"), 40);
+  EXPECT_EQ(samples.at("phalanx_places_limit"), 256);
+}
+
 TEST(MetricsPageTest, CountsWhatRequestsGoThrough) {
   const MetricsPage page("demo", MetricsNames::kOwn);
   const auto observer = page.observer();
