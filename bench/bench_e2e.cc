@@ -4,7 +4,8 @@
 // The real engine, without the network. fraction_of_read_limit = bytes that a decode step must read
 // (layers, LM head, KV; not an untied embedding table) / step time / read bandwidth; the bandwidth
 // is probed by all ranks at once between stretches of decode steps, and the fraction is the median
-// of the stretches' ratios. fraction_of_fma_peak counts executed FLOP of the prefill.
+// of the stretches' ratios. fraction_of_fma_peak counts executed FLOP of the prefill;
+// tile_peak_gflop_per_s is that of bf16 tiles, of which a product with f32 takes three.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -62,7 +63,8 @@ struct Costs {
 };
 
 nlohmann::ordered_json Report(const BenchOptions& options, const Group& group, int ranks,
-                              const std::vector<E2eRound>& rounds, double fma_peak) {
+                              const std::vector<E2eRound>& rounds, double fma_peak,
+                              double tile_peak) {
   const Costs costs(group.model->config(), group.kv_dtype);
   std::vector<double> prefill_s, step_s, bandwidth, fraction;
   double comm_s = 0, all_s = 0, prefill_comm_s = 0, prefill_all_s = 0;
@@ -93,6 +95,7 @@ nlohmann::ordered_json Report(const BenchOptions& options, const Group& group, i
       {"prefill_gflop_per_s", costs.PrefillFlop(options.shape) / prefill * 1e-9},
       {"fma_peak_gflop_per_s", fma_peak},
       {"fraction_of_fma_peak", costs.PrefillFlop(options.shape) / prefill * 1e-9 / fma_peak},
+      {"tile_peak_gflop_per_s", tile_peak},
       {"decode_tokens_per_s", options.shape.batch / step},
       {"decode_step_ms", step * 1e3},
       {"decode_bytes", costs.DecodeBytes(options.shape)},
@@ -139,6 +142,8 @@ Status Run(const BenchOptions& options, Communicator& communicator) {
   PHALANX_RETURN_IF_ERROR(communicator.Barrier());
   PHALANX_ASSIGN_OR_RETURN(const double fma_peak,
                            SumOverRanks(communicator, MeasureFmaPeak(group.threads)));
+  PHALANX_ASSIGN_OR_RETURN(const double tile_peak,
+                           SumOverRanks(communicator, MeasureTilePeak(group.threads)));
   std::vector<E2eRound> rounds;
   for (int i = 0; i < options.rounds; ++i) {
     const auto id = static_cast<uint64_t>(1 + (i + 1) * options.shape.batch);
@@ -147,7 +152,7 @@ Status Run(const BenchOptions& options, Communicator& communicator) {
     rounds.push_back(std::move(round));
   }
   if (communicator.rank() != 0) return OkStatus();
-  auto report = Report(options, group, communicator.size(), rounds, fma_peak);
+  auto report = Report(options, group, communicator.size(), rounds, fma_peak, tile_peak);
   report["peak_rss_mb"] = peak_kib * 1024e-6;
   report["pss_mb"] = pss_kib * 1024e-6;
   report["pss_after_load_mb"] = loaded_kib * 1024e-6;

@@ -4,7 +4,7 @@
 //
 // Each case is first compared with its double-precision oracle. Then measurements and passes of the
 // read-bandwidth probe alternate; a case's fraction of the limit is the median over the rounds of
-// max(bytes / bandwidth of this round, flop / FMA peak) / time.
+// max(bytes / bandwidth of this round, flop / FMA peak or tile_flop / tile peak) / time.
 //
 //   bench_ops --op linear --device cuda --numerics fast
 //
@@ -62,7 +62,13 @@ double TimeRuns(const OpCase& op_case) {
   return elapsed / static_cast<double>(runs);
 }
 
-Measurement Measure(const OpCase& op_case, ReadBandwidthProbe& probe, double fma_peak, int rounds) {
+struct Peaks {
+  double fma = 0.0;   // GFLOP/s
+  double tile = 0.0;  // of bf16 products
+};
+
+Measurement Measure(const OpCase& op_case, ReadBandwidthProbe& probe, const Peaks& peaks,
+                    int rounds) {
   op_case.run(0);
   std::vector<double> seconds;
   std::vector<double> fractions;
@@ -70,10 +76,11 @@ Measurement Measure(const OpCase& op_case, ReadBandwidthProbe& probe, double fma
   for (int round = 0; round < rounds; ++round) {
     const double time = TimeRuns(op_case);
     const double read_time = op_case.bytes / (probe.Measure() * 1e9);
-    const double fma_time = op_case.flop / (fma_peak * 1e9);
-    result.limited_by_reading = read_time > fma_time;
+    const double compute_time = op_case.tile_flop > 0.0 ? op_case.tile_flop / (peaks.tile * 1e9)
+                                                        : op_case.flop / (peaks.fma * 1e9);
+    result.limited_by_reading = read_time > compute_time;
     seconds.push_back(time);
-    fractions.push_back(std::max(read_time, fma_time) / time);
+    fractions.push_back(std::max(read_time, compute_time) / time);
   }
   result.seconds = Median(seconds);
   result.fraction = Median(fractions);
@@ -107,18 +114,19 @@ int Run(const Options& options) {
     if (Name(candidate) == (*backend)->isa()) isa = candidate;
   }
   ReadBandwidthProbe probe(threads);
-  const double fma_peak = MeasureFmaPeak(threads, isa);
+  const Peaks peaks = {.fma = MeasureFmaPeak(threads, isa), .tile = MeasureTilePeak(threads)};
   std::vector<double> bandwidths;
   for (int pass = 0; pass < 5; ++pass) bandwidths.push_back(probe.Measure());
   nlohmann::json report = {{"device", options.backend.device},
                            {"cpu_isa", Name(isa)},
                            {"threads", threads},
                            {"read_bandwidth_gb_per_s", Median(bandwidths)},
-                           {"fma_peak_gflop_per_s", fma_peak},
+                           {"fma_peak_gflop_per_s", peaks.fma},
+                           {"tile_peak_gflop_per_s", peaks.tile},
                            {"cases", nlohmann::json::array()}};
   if (!options.json) {
-    fmt::print("{} threads, {}: reads {:.1f} GB/s, FMA peak {:.1f} GFLOP/s\n", threads, Name(isa),
-               Median(bandwidths), fma_peak);
+    fmt::print("{} threads, {}: reads {:.1f} GB/s, peaks: FMA {:.1f}, bf16 tiles {:.0f} GFLOP/s\n",
+               threads, Name(isa), Median(bandwidths), peaks.fma, peaks.tile);
     fmt::print("{:13} {:58} {:>11} {:>8} {:>9}  {}\n", "op", "shape", "median us", "GB/s",
                "GFLOP/s", "of limit");
   }
@@ -134,10 +142,12 @@ int Run(const Options& options) {
         fmt::print(stderr, "{} {}: WRONG: {}\n", op_case.op, op_case.shape, wrong);
         continue;
       }
-      const Measurement measured = Measure(op_case, probe, fma_peak, options.rounds);
+      const Measurement measured = Measure(op_case, probe, peaks, options.rounds);
       const double gb = op_case.bytes / measured.seconds * 1e-9;
       const double gflop = op_case.flop / measured.seconds * 1e-9;
-      const char* limit = measured.limited_by_reading ? "read" : "fma";
+      const char* limit = measured.limited_by_reading ? "read"
+                          : op_case.tile_flop > 0.0   ? "tiles"
+                                                      : "fma";
       if (options.json) {
         report["cases"].push_back({{"op", op_case.op},
                                    {"shape", op_case.shape},

@@ -140,11 +140,14 @@ std::vector<MatmulShape> LinearShapes() {
 
 OpCase MakeMatmulCase(Backend& backend, const MatmulShape& shape) {
   auto matmul = std::make_shared<Matmul>(backend, shape);
+  const double flop = 2.0 * static_cast<double>(shape.rows * shape.in * shape.out);
+  const bool in_tiles = backend.isa() == "amx" && shape.dtype == DType::kBF16;
   return {.op = shape.layout == WeightLayout::kGateUp ? "gate_up" : "linear",
           .shape = fmt::format("{} {} rows={} in={} out={}", shape.name, Name(shape.dtype),
                                shape.rows, shape.in, shape.out),
           .bytes = static_cast<double>(matmul->weight_bytes()),
-          .flop = 2.0 * static_cast<double>(shape.rows * shape.in * shape.out),
+          .flop = flop,
+          .tile_flop = in_tiles ? 3 * flop : 0.0,
           .num_runs = matmul->num_copies(),
           .run = [matmul](int64_t run) { matmul->Run(run); },
           .check = [matmul] { return matmul->Check(); }};

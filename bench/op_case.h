@@ -17,6 +17,8 @@ struct OpCase {
   std::string shape;
   double bytes = 0.0;  // that one run must read or write at least once in memory
   double flop = 0.0;   // of one run
+  // Of bf16 tiles, where the op runs on them: then arithmetic is limited by these.
+  double tile_flop = 0.0;
   // Runs in one measurement: all buffers of a rotation that is larger than the caches, or enough to
   // be timed.
   int64_t num_runs = 1;

@@ -15,6 +15,7 @@
 
 #include "kernels/base/check.h"
 #include "kernels/cpu/simd-inl.h"
+#include "kernels/cpu/tiles.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace phalanx {
@@ -120,6 +121,41 @@ double MeasureFmaPeak(int num_threads, CpuIsa isa) {
 
 double MeasureFmaPeak(int num_threads) {
   return MeasureFmaPeak(num_threads, AvailableIsas().front());
+}
+
+double MeasureTilePeak(int num_threads) {
+  const TileFunctions* tiles = FindTileFunctions();
+  if (tiles == nullptr) return 0.0;
+  constexpr int64_t kRounds = 2000;
+  constexpr int64_t kSteps = 6;  // 30 KiB of x and weights
+  constexpr int64_t kRows = 3 * kTileRows;
+  constexpr double kFlop = 2.0 * kRounds * kSteps * kRows * kTileDepth * 2 * kTileSlots;
+  constexpr size_t kXBytes = kSteps * kRows * kTileDepth * 2;
+  constexpr size_t kWeightBytes = kSteps * kTileDepth * 2 * kTileSlots * 2;
+  constexpr size_t kSumFloats = 2 * kRows * kTileSlots;
+  ThreadPool threads({.num_threads = num_threads});
+  double best = 0.0;
+  for (int pass = 0; pass < 5; ++pass) {
+    const double seconds = SecondsOf([&] {
+      threads.ParallelFor(num_threads, [&](int64_t, int) {
+        alignas(64) std::byte x[kXBytes] = {};
+        alignas(64) std::byte weights[kWeightBytes] = {};
+        alignas(64) float sums[kSumFloats];
+        tiles->configure(kRows);
+        for (int64_t round = 0; round < kRounds; ++round) {
+          tiles->multiply({.x = x,
+                           .weights = weights,
+                           .num_steps = kSteps,
+                           .num_rows = kRows,
+                           .start = TileStart::kZero,
+                           .sums = sums});
+        }
+        tiles->release();
+      });
+    });
+    best = std::max(best, kFlop * num_threads / seconds * 1e-9);
+  }
+  return best;
 }
 
 }  // namespace phalanx

@@ -34,4 +34,9 @@ double MeasureReadBandwidth(int num_threads);
 double MeasureFmaPeak(int num_threads);
 double MeasureFmaPeak(int num_threads, CpuIsa isa);
 
+// Products of bf16 tiles that lie in the first-level cache, read there as a kernel must: GFLOP/s of
+// the tiles, best of five; 0 where the machine has none. A kernel that splits f32 into three parts
+// can reach a third of it.
+double MeasureTilePeak(int num_threads);
+
 }  // namespace phalanx

@@ -51,9 +51,12 @@ class Backend {
   virtual std::string_view device() const = 0;  // "cpu", "cuda-emulated"
   virtual std::string_view isa()
       const = 0;  // instruction set in use, e.g. "avx512"; part of the numerics id
-  // Of what matrix products read and attention computes; the residual stream, what is summed over
-  // ranks and logits are kF32 on every device. kF32 on CPUs.
+  // Of what matrix products read and, on devices, attention computes; the residual stream, what is
+  // summed over ranks and logits are kF32 everywhere.
   virtual DType activation_dtype() const = 0;
+  // Of the matrices between ops: the same on devices. kF32 on CPUs, where products round what they
+  // read.
+  virtual DType activation_storage_dtype() const = 0;
 
   // What Allocate can still give; none: as much as the host has, which others share.
   virtual std::optional<int64_t> FreeMemoryBytes() const = 0;

@@ -51,8 +51,9 @@ namespace {
 
 StatusOr<std::unique_ptr<Backend>> CheckCpu(const BackendOptions& options,
                                             std::unique_ptr<Backend> cpu) {
-  if (options.activation_dtype.value_or(DType::kF32) != DType::kF32) {
-    return InvalidField("--dtype", Name(*options.activation_dtype), "F32 on CPUs");
+  const DType dtype = cpu->activation_dtype();
+  if (dtype != DType::kF32 && dtype != DType::kBF16) {
+    return InvalidField("--dtype", Name(dtype), "F32, BF16 on CPUs");
   }
   if (options.numerics != Numerics::kExact) {
     return InvalidField("--numerics", "fast", "exact on CPUs");
@@ -101,6 +102,7 @@ StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options) 
   const int usable = options.cpus.empty() ? NumUsableCpus() : static_cast<int>(options.cpus.size());
   auto cpu = std::make_unique<CpuBackend>(CpuBackendOptions{
       .isa = isa,
+      .activation_dtype = options.activation_dtype.value_or(DType::kF32),
       .threads = {.num_threads = options.num_threads == 0 ? usable : options.num_threads,
                   .cpus = options.cpus},
       .op_profile = options.op_profile});

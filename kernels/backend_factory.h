@@ -15,7 +15,8 @@ namespace phalanx {
 
 struct BackendOptions {
   std::string device = "cpu";  // one of AvailableDevices()
-  // Of activations: CPUs compute in kF32, CUDA devices in kBF16 or kF16. Empty: the first of these.
+  // Of activations: kF32 or kBF16 on CPUs, kBF16 or kF16 on CUDA devices. Empty: the first of
+  // these.
   std::optional<DType> activation_dtype{};
   Numerics numerics = Numerics::kExact;          // CPUs know no other
   OpProfile op_profile = OpProfile::kOff;        // Backend::TakenTimes
@@ -36,8 +37,8 @@ StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options);
 // built for the CPU, which is for tests and never fast.
 std::vector<std::string> AvailableDevices();
 
-// Instruction sets that this build has and this machine supports, best first, e.g. {"avx512",
-// "avx2", "portable"}.
+// Instruction sets that this build has and this machine supports, best first, e.g. {"amx",
+// "avx512", "avx2", "portable"}.
 std::vector<std::string> AvailableCpuIsas();
 
 }  // namespace phalanx

@@ -6,4 +6,9 @@
 // On CPUs each output element is one chain of fused multiply-adds over in_features in ascending
 // order, starting from 0, the bias added last: the same bits for any number of rows and threads and
 // for every instruction set.
+// Except bf16 weights in AMX tiles: x is the sum of three bf16 numbers (its leading 8 bits, the
+// next 8, the rest), each of which has a sum in the order that kernels/cpu/tiles.h states; y =
+// leading + (next + rest) + b. No less exact (the products are exact and the sums of 32 begin
+// anew), the same bits for any number of rows and threads, but not those of the other instruction
+// sets. Numbers below 2^-126 count as zero, and an infinite x gives NaN.
 #pragma once

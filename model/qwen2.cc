@@ -48,7 +48,7 @@ class Activations {
     };
     // What matrix products read begins each row where wide loads may.
     const auto input = [&](TensorView& view, std::string_view name, int64_t r, int64_t c) {
-      add(view, name, backend.activation_dtype(), r, c, (c + 7) / 8 * 8);
+      add(view, name, backend.activation_storage_dtype(), r, c, (c + 7) / 8 * 8);
     };
     const int64_t hidden = config.hidden_size;
     sum(residual, "residual stream", rows, hidden);

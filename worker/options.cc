@@ -149,8 +149,9 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
                             {"float32", DType::kF32},
                             {"bfloat16", DType::kBF16},
                             {"float16", DType::kF16}},
-                           "dtype of activations: float32 on CPUs, bfloat16 or float16 on CUDA "
-                           "devices, where auto is the checkpoint's");
+                           "dtype of activations: float32 or bfloat16 on CPUs, where auto is "
+                           "float32, bfloat16 or float16 on CUDA devices, where auto is the "
+                           "checkpoint's");
   AddChoice<Numerics>(app, "--numerics", group.numerics,
                       {{"exact", Numerics::kExact}, {"fast", Numerics::kFast}},
                       "exact: the same tokens whatever shares the batch; fast: kernels picked by "

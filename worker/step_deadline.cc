@@ -18,6 +18,7 @@ double PositionFlop(const Qwen2Config& config) {
 
 double AssumedCoreRate(std::string_view isa) {
   if (isa == "emulated") return 10e6;
+  if (isa == "amx") return 200e9;
   return isa == "avx512" ? 60e9 : isa == "avx2" ? 36e9 : 6e9;
 }
 

@@ -31,21 +31,12 @@ constexpr int64_t kMinElementsPerTask = 4096;
 
 }  // namespace
 
-float* CpuBackend::Scratch::Floats(size_t count) {
-  if (memory_.size_bytes() < count * sizeof(float)) {
-    memory_ = MappedMemory();
-    StatusOr<MappedMemory> grown = MappedMemory::Allocate(count * sizeof(float), "scratch");
-    PHALANX_CHECK(grown.ok());
-    memory_ = std::move(grown).value();
-  }
-  return static_cast<float*>(memory_.data());
-}
-
 CpuBackend::CpuBackend(const CpuBackendOptions& options)
     : isa_(options.isa),
+      activation_dtype_(options.activation_dtype),
       op_profile_(options.op_profile),
       threads_(options.threads),
-      linear_(GetLinearKernels(isa_)),
+      linear_(isa_, options.activation_dtype, threads_),
       row_(GetRowKernels(isa_)),
       rope_(GetRopeKernel(isa_)),
       attention_(GetAttentionKernel(isa_)),
@@ -73,7 +64,8 @@ void CpuBackend::CopyToHost(void* dst, const void* src, size_t bytes) {
 }
 
 StatusOr<std::unique_ptr<PackedWeight>> CpuBackend::CreateWeight(const WeightSpec& spec) {
-  PHALANX_ASSIGN_OR_RETURN(std::unique_ptr<PackedWeight> weight, CpuPackedWeight::Create(spec));
+  PHALANX_ASSIGN_OR_RETURN(std::unique_ptr<PackedWeight> weight,
+                           CpuPackedWeight::Create(spec, linear_.ArrangementFor(spec.dtype)));
   return weight;
 }
 
@@ -116,7 +108,7 @@ void CpuBackend::Embedding(std::span<const int32_t> ids, const PackedWeight& tab
     }
     const CpuPackedWeight::RowPlace place = weight.PlaceOf(id);
     const auto gather = [&](const auto* elements, const auto& widen) {
-      for (int64_t k = 0; k < out.cols; ++k) row[k] = widen(elements[k * kPanelSlots]);
+      for (int64_t k = 0; k < out.cols; ++k) row[k] = widen(elements[weight.IndexOf(k)]);
     };
     const std::byte* panel = weight.panel(place.panel);
     const auto* halves = reinterpret_cast<const uint16_t*>(panel) + place.offset;
@@ -134,82 +126,14 @@ void CpuBackend::Embedding(std::span<const int32_t> ids, const PackedWeight& tab
 
 // ---------------------------------------------------------------------------------------------
 
-const float* CpuBackend::PackRowBlocks(const TensorView& x, const RowBlocks& blocks) {
-  if (x.rows == 1) return x.row<float>(0);
-  // Columns that are transposed for all rows of a block before the next: they stay in the
-  // first-level cache.
-  constexpr int64_t kTile = 64;
-  float* packed = packed_rows_.Floats(static_cast<size_t>(x.rows * x.cols));
-  const int64_t tiles = (x.cols + kTile - 1) / kTile;
-  const auto pack = [&](int64_t task, int) {
-    const int64_t block = task / tiles;
-    const int64_t begin = task % tiles * kTile;
-    const int64_t end = std::min(begin + kTile, x.cols);
-    const int64_t first = blocks.FirstRow(block);
-    const int64_t rows = blocks.FirstRow(block + 1) - first;
-    for (int64_t r = 0; r < rows; ++r) {
-      const float* source = x.row<float>(first + r);
-      float* target = packed + first * x.cols + r;
-      for (int64_t k = begin; k < end; ++k) target[k * rows] = source[k];
-    }
-  };
-  const int64_t num_tasks = blocks.num_blocks * tiles;
-  if (x.rows * x.cols < 4 * kMinElementsPerTask) {
-    for (int64_t task = 0; task < num_tasks; ++task) pack(task, 0);
-  } else {
-    threads_.ParallelFor(num_tasks, pack);
-  }
-  return packed;
-}
-
-void CpuBackend::Multiply(const TensorView& x, const CpuPackedWeight& weight,
-                          LinearEpilogue epilogue, std::span<const float> bias,
-                          const TensorView& out) {
-  PHALANX_CHECK(x.dtype == DType::kF32 && out.dtype == DType::kF32);
-  PHALANX_CHECK_EQ(x.cols, weight.spec().in_features);
-  PHALANX_CHECK_EQ(x.rows, out.rows);
-  if (out.rows == 0 || out.cols == 0) return;
-  LinearProblem problem;
-  problem.blocks = {out.rows, (out.rows + linear_.max_block_rows - 1) / linear_.max_block_rows};
-  problem.x = PackRowBlocks(x, problem.blocks);
-  problem.in_features = x.cols;
-  problem.panels = weight.panel(0);
-  problem.panel_bytes = weight.panel_bytes();
-  problem.weight_dtype = weight.spec().dtype;
-  problem.epilogue = epilogue;
-  problem.bias = bias.empty() ? nullptr : bias.data();
-  problem.out = out.row<float>(0);
-  problem.out_stride = out.stride;
-  problem.out_features = out.cols;
-
-  // Tasks large enough to stream, small enough to balance. Rows are cut too where there are too few
-  // panels for the threads.
-  constexpr int64_t kTaskBytes = int64_t{256} << 10;
-  const int64_t panels = weight.num_panels();
-  const int64_t threads = threads_.num_threads();
-  const int64_t by_bytes =
-      std::max<int64_t>(1, kTaskBytes / std::max<int64_t>(1, problem.panel_bytes));
-  const int64_t by_balance = std::max<int64_t>(1, panels / (4 * threads));
-  const int64_t panels_per_task = std::min(by_bytes, by_balance);
-  const int64_t panel_tasks = (panels + panels_per_task - 1) / panels_per_task;
-  const int64_t row_tasks =
-      std::clamp<int64_t>(4 * threads / panel_tasks, 1, problem.blocks.num_blocks);
-  threads_.ParallelFor(panel_tasks * row_tasks, [&](int64_t task, int) {
-    const int64_t panel = task / row_tasks * panels_per_task;
-    const int64_t part = task % row_tasks;
-    linear_.run(problem, {panel, std::min(panel + panels_per_task, panels),
-                          problem.blocks.num_blocks * part / row_tasks,
-                          problem.blocks.num_blocks * (part + 1) / row_tasks});
-  });
-}
-
 void CpuBackend::Linear(const TensorView& x, const PackedWeight& weight,
                         std::span<const float> bias, const TensorView& out) {
   const ScopedOpTime timed(times(), "linear", weight.spec().name);
   PHALANX_CHECK(weight.spec().layout == WeightLayout::kLinear);
   PHALANX_CHECK_EQ(out.cols, weight.spec().out_features);
   PHALANX_CHECK(bias.empty() || static_cast<int64_t>(bias.size()) == out.cols);
-  Multiply(x, static_cast<const CpuPackedWeight&>(weight), LinearEpilogue::kBias, bias, out);
+  linear_.Multiply(x, static_cast<const CpuPackedWeight&>(weight), LinearEpilogue::kBias, bias,
+                   out);
 }
 
 void CpuBackend::GateUpSwiglu(const TensorView& x, const PackedWeight& gate_up,
@@ -217,7 +141,8 @@ void CpuBackend::GateUpSwiglu(const TensorView& x, const PackedWeight& gate_up,
   const ScopedOpTime timed(times(), "gate_up_swiglu", gate_up.spec().name);
   PHALANX_CHECK(gate_up.spec().layout == WeightLayout::kGateUp);
   PHALANX_CHECK_EQ(2 * out.cols, gate_up.spec().out_features);
-  Multiply(x, static_cast<const CpuPackedWeight&>(gate_up), LinearEpilogue::kSwiglu, {}, out);
+  linear_.Multiply(x, static_cast<const CpuPackedWeight&>(gate_up), LinearEpilogue::kSwiglu, {},
+                   out);
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -10,11 +10,12 @@
 #include "kernels/backend.h"
 #include "kernels/cpu/attention_kernel.h"
 #include "kernels/cpu/candidates_kernel.h"
+#include "kernels/cpu/cpu_linear.h"
 #include "kernels/cpu/isa.h"
-#include "kernels/cpu/linear_kernel.h"
 #include "kernels/cpu/mapped_memory.h"
 #include "kernels/cpu/rope_kernel.h"
 #include "kernels/cpu/row_kernels.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace phalanx {
@@ -22,7 +23,8 @@ namespace phalanx {
 class CpuPackedWeight;
 
 struct CpuBackendOptions {
-  CpuIsa isa = CpuIsa::kPortable;  // one of AvailableIsas()
+  CpuIsa isa = CpuIsa::kPortable;        // one of AvailableIsas()
+  DType activation_dtype = DType::kF32;  // or kBF16: x of a matrix product is rounded to it
   ThreadPoolOptions threads;
   OpProfile op_profile = OpProfile::kOff;
 };
@@ -36,7 +38,8 @@ class CpuBackend final : public Backend {
 
   std::string_view device() const override { return "cpu"; }
   std::string_view isa() const override { return Name(isa_); }
-  DType activation_dtype() const override { return DType::kF32; }
+  DType activation_dtype() const override { return activation_dtype_; }
+  DType activation_storage_dtype() const override { return DType::kF32; }
 
   std::optional<int64_t> FreeMemoryBytes() const override { return std::nullopt; }
   StatusOr<std::unique_ptr<Buffer>> Allocate(size_t bytes, std::string_view name) override;
@@ -82,40 +85,26 @@ class CpuBackend final : public Backend {
                         std::span<CandidateResult> results) override;
 
  private:
-  // Memory that only grows, one per use.
-  class Scratch {
-   public:
-    // At least `count` floats, 64-byte aligned, contents undefined.
-    float* Floats(size_t count);
-
-   private:
-    MappedMemory memory_;
-  };
-
   // function(row) for all rows, on several threads where the work is worth it.
   template <typename Function>
   void ForEachRow(int64_t num_rows, int64_t work_per_row, const Function& function);
-  // x as LinearProblem wants it.
-  const float* PackRowBlocks(const TensorView& x, const RowBlocks& blocks);
-  void Multiply(const TensorView& x, const CpuPackedWeight& weight, LinearEpilogue epilogue,
-                std::span<const float> bias, const TensorView& out);
   void SelectForTask(const LogitsRow& row, int64_t first_id, const CandidateTask& task,
                      float* group_max, CandidateResult& result) const;
 
   OpTimes* times() { return op_profile_ == OpProfile::kOn ? &op_times_ : nullptr; }
 
   CpuIsa isa_;
+  DType activation_dtype_;
   OpProfile op_profile_;
   OpTimes op_times_;
   std::optional<ScopedOpTime> step_;
   ThreadPool threads_;
-  LinearKernels linear_;
+  CpuLinear linear_;
   RowKernels row_;
   RopeKernel rope_;
   AttentionKernel attention_;
   CandidateKernels candidates_;
 
-  Scratch packed_rows_;
   Scratch attention_scratch_;
   Scratch group_max_;
   std::vector<AttentionTask> attention_tasks_;

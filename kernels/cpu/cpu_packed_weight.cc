@@ -6,8 +6,8 @@
 namespace phalanx {
 namespace {
 
-// Input features that are packed for all rows of a call before the next ones: 64 lines of a panel
-// stay in the first-level cache while the rows' elements are scattered into them.
+// Input features, whole tiles, that are packed for all rows of a call before the next ones: 64
+// lines of a panel stay in the first-level cache while the rows' elements are scattered into them.
 constexpr int64_t kPackTile = 64;
 
 template <typename T>
@@ -15,9 +15,18 @@ void ScatterRow(const T* source, int64_t n, T* target) {
   for (int64_t k = 0; k < n; ++k) target[k * kPanelSlots] = source[k];
 }
 
+// `target` is where the row's first element of a tile lies; tiles follow one another.
+void ScatterRowIntoTiles(const uint16_t* source, int64_t n, uint16_t* target) {
+  for (int64_t first = 0; first < n; first += kTileDepth, target += kTileDepth * kPanelSlots) {
+    const int64_t count = std::min(kTileDepth, n - first);
+    for (int64_t k = 0; k < count; ++k) target[k / 2 * 2 * kTileSlots + k % 2] = source[first + k];
+  }
+}
+
 }  // namespace
 
-StatusOr<std::unique_ptr<CpuPackedWeight>> CpuPackedWeight::Create(const WeightSpec& spec) {
+StatusOr<std::unique_ptr<CpuPackedWeight>> CpuPackedWeight::Create(const WeightSpec& spec,
+                                                                   WeightArrangement arrangement) {
   if (spec.dtype != DType::kBF16 && spec.dtype != DType::kF16 && spec.dtype != DType::kF32) {
     return InvalidArgumentError("weight {}: dtype is {}, allowed: BF16, F16, F32", spec.name,
                                 Name(spec.dtype));
@@ -34,18 +43,20 @@ StatusOr<std::unique_ptr<CpuPackedWeight>> CpuPackedWeight::Create(const WeightS
   const int64_t features =
       spec.layout == WeightLayout::kGateUp ? spec.out_features / 2 : spec.out_features;
   const int64_t num_panels = (features + per_panel - 1) / per_panel;
-  const int64_t panel_bytes =
-      kPanelSlots * spec.in_features * static_cast<int64_t>(SizeInBytes(spec.dtype));
+  const int64_t depth = arrangement == WeightArrangement::kTiles ? kTileDepth : 1;
+  const int64_t panel_bytes = kPanelSlots * ((spec.in_features + depth - 1) / depth * depth) *
+                              static_cast<int64_t>(SizeInBytes(spec.dtype));
   PHALANX_ASSIGN_OR_RETURN(
       MappedMemory memory,
       MappedMemory::Allocate(static_cast<size_t>(num_panels * panel_bytes), spec.name));
   return std::unique_ptr<CpuPackedWeight>(
-      new CpuPackedWeight(spec, std::move(memory), num_panels, panel_bytes));
+      new CpuPackedWeight(spec, arrangement, std::move(memory), num_panels, panel_bytes));
 }
 
-CpuPackedWeight::CpuPackedWeight(const WeightSpec& spec, MappedMemory memory, int64_t num_panels,
-                                 int64_t panel_bytes)
+CpuPackedWeight::CpuPackedWeight(const WeightSpec& spec, WeightArrangement arrangement,
+                                 MappedMemory memory, int64_t num_panels, int64_t panel_bytes)
     : PackedWeight(spec),
+      arrangement_(arrangement),
       memory_(std::move(memory)),
       num_panels_(num_panels),
       panel_bytes_(panel_bytes) {}
@@ -59,6 +70,10 @@ CpuPackedWeight::RowPlace CpuPackedWeight::PlaceOf(int64_t row) const {
     const int64_t feature = is_up ? row - half_rows : row;
     panel = feature / kPanelHalf;
     slot = feature % kPanelHalf + (is_up ? kPanelHalf : 0);
+  }
+  if (arrangement_ == WeightArrangement::kTiles) {
+    constexpr int64_t kTileElements = kTileDepth * kTileSlots;
+    return {panel, slot < kPanelHalf ? 2 * slot : kTileElements + 2 * (slot - kPanelHalf)};
   }
   if (spec().dtype != DType::kBF16) return {panel, slot};
   return {panel, slot < kPanelHalf ? 2 * slot : 2 * (slot - kPanelHalf) + 1};
@@ -76,8 +91,11 @@ void CpuPackedWeight::PackRows(int64_t first_row, const TensorView& rows) {
       for (int64_t r = group; r < group_end; ++r) {
         const RowPlace place = PlaceOf(first_row + r);
         std::byte* target = static_cast<std::byte*>(memory_.data()) + place.panel * panel_bytes_;
-        const int64_t index = k * kPanelSlots + place.offset;
-        if (spec().dtype == DType::kF32) {
+        const int64_t index = IndexOf(k) + place.offset;
+        if (arrangement_ == WeightArrangement::kTiles) {
+          ScatterRowIntoTiles(rows.row<uint16_t>(r) + k, n,
+                              reinterpret_cast<uint16_t*>(target) + index);
+        } else if (spec().dtype == DType::kF32) {
           ScatterRow(rows.row<float>(r) + k, n, reinterpret_cast<float*>(target) + index);
         } else {
           ScatterRow(rows.row<uint16_t>(r) + k, n, reinterpret_cast<uint16_t*>(target) + index);

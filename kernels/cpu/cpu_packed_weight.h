@@ -1,16 +1,23 @@
-// The CPU kernels' layout of a weight matrix, the same for every instruction set.
+// The CPU kernels' layouts of a weight matrix.
 //
-// Output features are grouped into panels of 32. A panel holds, for each input feature k in
-// ascending order, the 32 weights that multiply x[k]; so one pass over a panel is one sequential
-// stream, and the 32 sums live in registers. Slots 0..15 of a panel are its low half, 16..31 its
-// high half:
+// Output features are grouped into panels of 32, one sequential stream for one pass over it. Slots
+// 0..15 of a panel are its low half, 16..31 its high half:
 //
 //   kLinear   slot s of panel p is output feature 32 p + s
 //   kGateUp   low slot s is gate row 16 p + s, high slot 16 + s is up row 16 p + s, so that
 //             silu(g) * u needs no data from another panel
 //
-//   bf16      word s of 16 32-bit words is low[s] | high[s] << 16: a shift and a mask widen it
-//   f16, f32  32 elements in slot order
+// Within a panel:
+//
+//   kSlots    for each input feature k in ascending order the 32 weights that multiply x[k], so
+//   that
+//             the 32 sums live in registers
+//               bf16      word s of 16 32-bit words is low[s] | high[s] << 16: a shift and a mask
+//                         widen it
+//               f16, f32  32 elements in slot order
+//   kTiles    bf16 only: for each 32 input features a tile of the low and one of the high half,
+//   each
+//             [16 pairs of input features, 16 slots, 2]; past the last input feature zeros
 //
 // The last panel is padded with zeros.
 #pragma once
@@ -21,6 +28,7 @@
 
 #include "kernels/base/tensor_view.h"
 #include "kernels/cpu/mapped_memory.h"
+#include "kernels/cpu/tiles.h"
 #include "kernels/packed_weight.h"
 
 namespace phalanx {
@@ -28,10 +36,14 @@ namespace phalanx {
 inline constexpr int64_t kPanelSlots = 32;
 inline constexpr int64_t kPanelHalf = kPanelSlots / 2;
 
+enum class WeightArrangement : uint8_t { kSlots, kTiles };
+
 class CpuPackedWeight final : public PackedWeight {
  public:
   // INVALID_ARGUMENT for a shape or dtype that no kernel takes, RESOURCE_EXHAUSTED without memory.
-  static StatusOr<std::unique_ptr<CpuPackedWeight>> Create(const WeightSpec& spec);
+  // kTiles is for BF16.
+  static StatusOr<std::unique_ptr<CpuPackedWeight>> Create(const WeightSpec& spec,
+                                                           WeightArrangement arrangement);
 
   size_t size_bytes() const override { return memory_.size_bytes(); }
 
@@ -44,18 +56,25 @@ class CpuPackedWeight final : public PackedWeight {
   const std::byte* panel(int64_t p) const {
     return static_cast<const std::byte*>(memory_.data()) + p * panel_bytes_;
   }
-  // The weights of logical row `row` as elements of its panel: element k is at index
-  // kPanelSlots * k + offset.
+  WeightArrangement arrangement() const { return arrangement_; }
+  // Where logical row `row` lies: its element k is element IndexOf(k) + offset of its panel.
   struct RowPlace {
     int64_t panel;
     int64_t offset;
   };
   RowPlace PlaceOf(int64_t row) const;
+  int64_t IndexOf(int64_t k) const {
+    return arrangement_ == WeightArrangement::kSlots
+               ? k * kPanelSlots
+               : k / kTileDepth * (kTileDepth * kPanelSlots) +
+                     k % kTileDepth / 2 * (2 * kTileSlots) + k % 2;
+  }
 
  private:
-  CpuPackedWeight(const WeightSpec& spec, MappedMemory memory, int64_t num_panels,
-                  int64_t panel_bytes);
+  CpuPackedWeight(const WeightSpec& spec, WeightArrangement arrangement, MappedMemory memory,
+                  int64_t num_panels, int64_t panel_bytes);
 
+  WeightArrangement arrangement_;
   MappedMemory memory_;
   int64_t num_panels_;
   int64_t panel_bytes_;

@@ -8,11 +8,11 @@
 #include <hwy/highway.h>
 // after highway.h
 #include <hwy/cache_control.h>
-#include <hwy/contrib/math/math-inl.h>
 
 #include <algorithm>
 
 #include "kernels/cpu/cpu_packed_weight.h"
+#include "kernels/cpu/linear_epilogue-inl.h"
 #include "kernels/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -66,31 +66,6 @@ struct WeightF32 {
   }
 };
 
-// Writes kLanes sums, or those of them that are inside the matrix.
-HWY_INLINE void StoreSums(VecF32 sums, const LinearProblem& problem, int64_t row, int64_t column) {
-  const F32 d;
-  const int64_t left = problem.out_features - column;
-  if (left <= 0) return;
-  float* out = problem.out + row * problem.out_stride + column;
-  const float* bias = problem.epilogue == LinearEpilogue::kBias && problem.bias != nullptr
-                          ? problem.bias + column
-                          : nullptr;
-  if (left >= static_cast<int64_t>(kLanes)) {
-    hn::StoreU(bias != nullptr ? hn::Add(sums, hn::LoadU(d, bias)) : sums, d, out);
-    return;
-  }
-  alignas(64) float lanes[kLanes];
-  hn::Store(sums, d, lanes);
-  for (int64_t i = 0; i < left; ++i) out[i] = bias != nullptr ? lanes[i] + bias[i] : lanes[i];
-}
-
-// silu(gate) * up. Beyond 88 exp would overflow; the quotient is then below 1e-36 anyway.
-HWY_INLINE VecF32 Swiglu(VecF32 gate, VecF32 up) {
-  const F32 d;
-  const auto exp = hn::Exp(d, hn::Min(hn::Neg(gate), hn::Set(d, 88.0f)));
-  return hn::Mul(hn::Div(gate, hn::Add(hn::Set(d, 1.0f), exp)), up);
-}
-
 // One panel times one block of kRows rows. kUnits vectors of each half at a time: one with many
 // rows, the whole panel where there are registers for it.
 template <class Weight, size_t kRows, size_t kUnits>
@@ -118,13 +93,8 @@ HWY_INLINE void MultiplyUnits(const LinearProblem& problem, int64_t panel_index,
   for (size_t u = 0; u < kUnits; ++u) {
     const auto lane = static_cast<int64_t>(slot + u * kLanes);
     for (size_t r = 0; r < kRows; ++r) {
-      const int64_t row = first_row + static_cast<int64_t>(r);
-      if (problem.epilogue == LinearEpilogue::kSwiglu) {
-        StoreSums(Swiglu(low[u][r], high[u][r]), problem, row, panel_index * kPanelHalf + lane);
-      } else {
-        StoreSums(low[u][r], problem, row, panel_index * kPanelSlots + lane);
-        StoreSums(high[u][r], problem, row, panel_index * kPanelSlots + kPanelHalf + lane);
-      }
+      StorePanelSums(low[u][r], high[u][r], problem, first_row + static_cast<int64_t>(r),
+                     panel_index, lane);
     }
   }
 }
@@ -159,13 +129,39 @@ void MultiplyRange(const LinearProblem& problem, const LinearRange& range) {
       const int64_t first_row = problem.blocks.FirstRow(block);
       const int64_t rows = problem.blocks.FirstRow(block + 1) - first_row;
       const PanelFunction multiply = PanelFunctionFor<Weight, kMaxBlockRows>(rows);
-      const float* x = problem.x + first_row * problem.in_features;
+      const auto* x = reinterpret_cast<const float*>(problem.x + first_row * problem.x_row_bytes);
       for (int64_t panel = begin; panel < end; ++panel) multiply(problem, panel, x, first_row);
     }
   }
 }
 
-void RunLinear(const LinearProblem& problem, const LinearRange& range) {
+struct WholeX {
+  static float Take(float value) { return value; }
+};
+struct RoundedX {
+  static float Take(float value) { return BF16ToFloat(FloatToBF16(value)); }
+};
+
+// As [in_features, rows]. Columns are transposed for all rows of a block before the next: they stay
+// in the first-level cache.
+template <class X>
+void PackBlock(const TensorView& x, int64_t first_row, int64_t rows, std::byte* packed) {
+  constexpr int64_t kTile = 64;
+  auto* out = reinterpret_cast<float*>(packed);
+  for (int64_t begin = 0; begin < x.cols; begin += kTile) {
+    const int64_t end = std::min(begin + kTile, x.cols);
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* source = x.row<float>(first_row + r);
+      for (int64_t k = begin; k < end; ++k) out[k * rows + r] = X::Take(source[k]);
+    }
+  }
+}
+
+int64_t PackedRowBytes(int64_t in_features) {
+  return in_features * static_cast<int64_t>(sizeof(float));
+}
+
+void RunLinear(const LinearProblem& problem, const LinearRange& range, float* /*scratch*/) {
   switch (problem.weight_dtype) {
     case DType::kBF16:
       return MultiplyRange<WeightBF16>(problem, range);
@@ -176,7 +172,14 @@ void RunLinear(const LinearProblem& problem, const LinearRange& range) {
   }
 }
 
-int64_t MaxBlockRows() { return kMaxBlockRows; }
+LinearKernels VectorLinearKernels(DType x_dtype) {
+  const bool is_rounded = x_dtype == DType::kBF16;
+  return {.run = &RunLinear,
+          .pack = is_rounded ? &PackBlock<RoundedX> : &PackBlock<WholeX>,
+          .packed_row_bytes = &PackedRowBytes,
+          .max_block_rows = kMaxBlockRows,
+          .one_row_is_packed = !is_rounded};
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace phalanx
@@ -185,8 +188,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace phalanx {
 
-LinearKernels GetLinearKernels(CpuIsa isa) {
-  return {PHALANX_TARGET_FUNCTION(isa, RunLinear), PHALANX_TARGET_FUNCTION(isa, MaxBlockRows)()};
+LinearKernels GetLinearKernels(CpuIsa isa, DType x_dtype) {
+  return PHALANX_TARGET_FUNCTION(isa, VectorLinearKernels)(x_dtype);
 }
 
 }  // namespace phalanx

@@ -5,7 +5,9 @@
 #include <cstdint>
 
 #include "kernels/base/dtype.h"
+#include "kernels/base/tensor_view.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/cpu/tiles.h"
 
 namespace phalanx {
 
@@ -26,9 +28,10 @@ struct RowBlocks {
 enum class LinearEpilogue : uint8_t { kBias, kSwiglu };
 
 struct LinearProblem {
-  // Block b is at x + FirstRow(b) * in_features, as [in_features, rows of b]: the inner loop reads
-  // it as one stream. With one row that is x itself.
-  const float* x = nullptr;
+  // Block b is at x + FirstRow(b) * x_row_bytes, as the kernels packed it: the inner loop reads it
+  // as one stream.
+  const std::byte* x = nullptr;
+  int64_t x_row_bytes = 0;
   RowBlocks blocks;
   int64_t in_features = 0;
   const std::byte* panels = nullptr;  // cpu_packed_weight.h
@@ -38,7 +41,8 @@ struct LinearProblem {
   const float* bias = nullptr;  // [out_features] or null; kBias only
   float* out = nullptr;         // [num_rows, out_features]
   int64_t out_stride = 0;
-  int64_t out_features = 0;  // of `out`: the intermediate size for kSwiglu
+  int64_t out_features = 0;              // of `out`: the intermediate size for kSwiglu
+  const TileFunctions* tiles = nullptr;  // of the tile kernels
 };
 
 struct LinearRange {
@@ -48,12 +52,30 @@ struct LinearRange {
   int64_t block_end = 0;
 };
 
-using LinearKernel = void (*)(const LinearProblem& problem, const LinearRange& range);
-
+// A way to multiply, and what it wants of its caller.
 struct LinearKernels {
-  LinearKernel run = nullptr;
+  // One task: `scratch` has scratch_floats, 64-byte aligned, for this thread alone.
+  void (*run)(const LinearProblem& problem, const LinearRange& range, float* scratch) = nullptr;
+  // Rows [first_row, first_row + rows) of x, f32, as one block of rows * packed_row_bytes.
+  void (*pack)(const TensorView& x, int64_t first_row, int64_t rows, std::byte* packed) = nullptr;
+  int64_t (*packed_row_bytes)(int64_t in_features) = nullptr;
   int64_t max_block_rows = 0;
+  bool one_row_is_packed = false;  // x of one row is taken as it is
+  // What several blocks of rows should share in one task; 0: as few panels as balance the threads,
+  // and all blocks.
+  int64_t task_panels = 0;
+  int64_t task_blocks = 0;
+  size_t scratch_floats = 0;
 };
-LinearKernels GetLinearKernels(CpuIsa isa);
+
+// x_dtype is what x is multiplied as: kF32, or kBF16 for rounding it first.
+
+// For weights of WeightArrangement::kSlots: vectors of f32. Block b of x is [in_features, rows].
+LinearKernels GetLinearKernels(CpuIsa isa, DType x_dtype);
+
+// For weights of WeightArrangement::kTiles, on CpuIsa::kAmx. kF32 is split into three bf16 parts,
+// whose products are summed apart and then together, the smallest first. Block b of x is
+// [steps of kTileDepth, parts, rows, kTileDepth].
+LinearKernels GetTileLinearKernels(DType x_dtype);
 
 }  // namespace phalanx

@@ -70,6 +70,17 @@ HWY_INLINE VecF32 HighHalfToF32(hn::Vec<U32> words) {
   return hn::BitCast(F32(), hn::And(words, hn::Set(U32(), 0xffff0000u)));
 }
 
+// The nearest bf16, ties to even, as the f32 of the same value. A NaN stays one.
+HWY_INLINE hn::Vec<U32> RoundToBF16(VecF32 value) {
+  const U32 du;
+  const auto bits = hn::BitCast(du, value);
+  const auto is_odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+  const auto rounded = hn::Add(bits, hn::Add(is_odd, hn::Set(du, 0x7fffu)));
+  const auto quiet = hn::Or(bits, hn::Set(du, 0x00400000u));
+  const auto is_nan = hn::RebindMask(du, hn::IsNaN(value));
+  return hn::And(hn::IfThenElse(is_nan, quiet, rounded), hn::Set(du, 0xffff0000u));
+}
+
 // kLanes consecutive bf16 or f32 to f32, exact.
 HWY_INLINE VecF32 LoadF32(const float* p) { return hn::LoadU(F32(), p); }
 HWY_INLINE VecF32 LoadBF16(const uint16_t* p) {

@@ -28,7 +28,7 @@
 
 // The address of `function` as compiled for `isa`, which must be one of AvailableIsas(). To be used
 // under HWY_ONCE, in the namespace that encloses the targets'.
-#define PHALANX_TARGET_FUNCTION(isa, function)                  \
-  ((isa) == CpuIsa::kAvx512 ? PHALANX_AVX512_FUNCTION(function) \
-   : (isa) == CpuIsa::kAvx2 ? PHALANX_AVX2_FUNCTION(function)   \
-                            : &HWY_STATIC_DISPATCH(function))
+#define PHALANX_TARGET_FUNCTION(isa, function)                                           \
+  ((isa) == CpuIsa::kAmx || (isa) == CpuIsa::kAvx512 ? PHALANX_AVX512_FUNCTION(function) \
+   : (isa) == CpuIsa::kAvx2                          ? PHALANX_AVX2_FUNCTION(function)   \
+                                                     : &HWY_STATIC_DISPATCH(function))

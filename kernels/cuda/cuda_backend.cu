@@ -26,6 +26,7 @@ class CudaBackend final : public Backend, private DeviceQueue {
   std::string_view device() const override { return device_->name(); }
   std::string_view isa() const override { return device_->architecture(); }
   DType activation_dtype() const override { return options_.activation_dtype; }
+  DType activation_storage_dtype() const override { return options_.activation_dtype; }
 
   std::optional<int64_t> FreeMemoryBytes() const override { return device_->FreeBytes(); }
   StatusOr<std::unique_ptr<Buffer>> Allocate(size_t bytes, std::string_view name) override {

@@ -22,8 +22,8 @@ std::string ErrorOf(const BackendOptions& options) {
 TEST(BackendFactoryTest, NamesTheWrongFlag) {
   EXPECT_EQ(ErrorOf({.device = "tpu"}), fmt::format("--device|--device: is tpu, allowed: {}",
                                                     fmt::join(AvailableDevices(), ", ")));
-  EXPECT_EQ(ErrorOf({.activation_dtype = DType::kBF16}),
-            "--dtype|--dtype: is BF16, allowed: F32 on CPUs");
+  EXPECT_EQ(ErrorOf({.activation_dtype = DType::kF16}),
+            "--dtype|--dtype: is F16, allowed: F32, BF16 on CPUs");
   EXPECT_EQ(ErrorOf({.numerics = Numerics::kFast}),
             "--numerics|--numerics: is fast, allowed: exact on CPUs");
   EXPECT_EQ(ErrorOf({.num_threads = -1}), "--threads|--threads: is -1, allowed: 0 to 1024");

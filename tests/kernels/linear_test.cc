@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
+#include <span>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -131,7 +134,12 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Values(DType::kBF16, DType::kF16, DType::kF32),
                        ::testing::Values(WeightLayout::kLinear, WeightLayout::kGateUp)));
 
-TEST(LinearIsaTest, EveryInstructionSetGivesTheSameBits) {
+// Tiles sum in an order of their own; all other kernels in one.
+bool SumsInTiles(const std::string& isa, DType dtype) {
+  return isa == "amx" && dtype == DType::kBF16;
+}
+
+TEST(LinearIsaTest, EveryInstructionSetWithoutTilesGivesTheSameBits) {
   Generator generator(4);
   for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
     const testing::RandomWeight weight = testing::MakeWeight(100, 1000, dtype, generator);
@@ -145,6 +153,7 @@ TEST(LinearIsaTest, EveryInstructionSetGivesTheSameBits) {
       const std::vector<float> bias = testing::RandomFloats(100, generator);
       std::vector<float> reference;
       for (const std::string& isa : AvailableCpuIsas()) {
+        if (SumsInTiles(isa, dtype)) continue;
         const auto backend = testing::MakeBackend(isa, 1);
         const std::vector<float> out =
             Multiply(*backend, *testing::Pack(*backend, weight), x, bias);
@@ -189,11 +198,115 @@ TEST(LinearIsaTest, EachElementIsOneAscendingChainOfFusedMultiplyAdds) {
     }
   }
   for (const std::string& isa : AvailableCpuIsas()) {
+    if (SumsInTiles(isa, DType::kBF16)) continue;
     const auto backend = testing::MakeBackend(isa, 2);
     EXPECT_EQ(testing::BitMismatch(Multiply(*backend, *testing::Pack(*backend, weight), x, bias),
                                    expected),
               "")
         << isa;
+  }
+}
+
+// Subnormal numbers as tiles take them.
+float Flushed(float value) {
+  return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0F, value) : value;
+}
+
+float TruncatedToBF16(float value) {
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(value) & 0xffff0000U);
+}
+
+// What the instruction's description makes of one row and one output feature.
+float TileSum(std::span<const float> x, std::span<const float> w) {
+  float sum = 0.0F;
+  for (size_t first = 0; first < x.size(); first += 32) {
+    float of_parity[2] = {};
+    for (size_t k = first; k < std::min(first + 32, x.size()); ++k) {
+      float& chain = of_parity[k % 2];
+      chain = Flushed(std::fma(Flushed(x[k]), Flushed(w[k]), chain));
+    }
+    sum = Flushed(sum + Flushed(of_parity[0] + of_parity[1]));
+  }
+  return sum;
+}
+
+TEST(LinearIsaTest, TilesSumThreePartsOfEachRowAsTheInstructionIsDescribed) {
+  if (AvailableCpuIsas().front() != "amx") GTEST_SKIP() << "this machine has no tiles";
+  constexpr size_t kRows = 19;
+  // More than one chunk of input features, and a last tile that is not full.
+  for (const size_t in : {1, 32, 333, 2000}) {
+    constexpr size_t kOut = 50;
+    Generator generator(7);
+    const testing::RandomWeight weight =
+        testing::MakeWeight(kOut, static_cast<int64_t>(in), DType::kBF16, generator);
+    std::vector<float> x = testing::RandomFloats(static_cast<int64_t>(kRows * in), generator);
+    for (size_t i = 0; i < x.size(); i += 7) x[i] = std::ldexp(x[i], static_cast<int>(i % 60) - 30);
+    for (size_t i = 3; i < x.size(); i += 11) x[i] = std::ldexp(x[i], -120);
+    const std::vector<float> bias = testing::RandomFloats(kOut, generator);
+    std::vector<float> expected;
+    for (size_t r = 0; r < kRows; ++r) {
+      std::vector<float> parts[3];
+      for (size_t k = 0; k < in; ++k) {
+        float rest = x[r * in + k];
+        for (std::vector<float>& part : parts) {
+          part.push_back(TruncatedToBF16(rest));
+          rest -= part.back();
+        }
+      }
+      for (size_t c = 0; c < kOut; ++c) {
+        const std::span<const float> w(weight.values.data() + c * in, in);
+        expected.push_back(TileSum(parts[0], w) + (TileSum(parts[1], w) + TileSum(parts[2], w)) +
+                           bias[c]);
+      }
+    }
+    for (const int threads : {1, 3}) {
+      const auto backend = testing::MakeBackend("amx", threads);
+      EXPECT_EQ(testing::BitMismatch(Multiply(*backend, *testing::Pack(*backend, weight), x, bias),
+                                     expected),
+                "")
+          << in << " input features";
+    }
+  }
+}
+
+// Which values were rounded shows in the bits: those of a product with x rounded before.
+TEST(RoundedLinearTest, RoundsXToBF16AndNothingElse) {
+  constexpr int64_t kIn = 203;
+  constexpr int64_t kMaxRows = 70;
+  for (const std::string& isa : AvailableCpuIsas()) {
+    const auto whole = testing::MakeBackend(isa, 2);
+    const auto rounding =
+        std::move(
+            CreateBackend({.activation_dtype = DType::kBF16, .num_threads = 2, .cpu_isa = isa}))
+            .value();
+    EXPECT_EQ(rounding->activation_dtype(), DType::kBF16);
+    for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
+      for (const WeightLayout layout : {WeightLayout::kLinear, WeightLayout::kGateUp}) {
+        Generator generator(8);
+        const testing::RandomWeight weight = testing::MakeWeight(70, kIn, dtype, generator);
+        std::vector<float> x = testing::RandomFloats(kMaxRows * kIn, generator);
+        x[1] = 1.0F + 0x1p-8F;                       // a tie, down to even
+        x[2] = 1.0F + 0x3p-8F;                       // and up
+        x[5] = 0x1.fe7p127F;                         // up to the largest bf16
+        x[kIn] = std::bit_cast<float>(0x7f800001U);  // a NaN that must not become an infinity
+        std::vector<float> rounded = x;
+        for (float& value : rounded) value = BF16ToFloat(FloatToBF16(value));
+        for (const int64_t rows : {1, 2, 5, 15, 16, 17, 31, 32, 33, 70}) {
+          const auto size = static_cast<ptrdiff_t>(rows * kIn);
+          const std::vector<float> expected =
+              Multiply(*whole, *testing::Pack(*whole, weight, layout),
+                       {rounded.begin(), rounded.begin() + size}, {});
+          const std::vector<float> actual =
+              Multiply(*rounding, *testing::Pack(*rounding, weight, layout),
+                       {x.begin(), x.begin() + size}, {});
+          for (size_t i = 0; i < expected.size(); ++i) {
+            if (std::isnan(expected[i]) && std::isnan(actual[i])) continue;
+            ASSERT_EQ(std::bit_cast<uint32_t>(actual[i]), std::bit_cast<uint32_t>(expected[i]))
+                << isa << ", " << Name(dtype) << ", " << rows << " rows, element " << i;
+          }
+        }
+      }
+    }
   }
 }
 

@@ -29,6 +29,7 @@ TEST(StepDeadlineTest, WithoutABaseThereIsNoLimit) {
 }
 
 TEST(StepDeadlineTest, AssumesWhatAFasterInstructionSetDoes) {
+  EXPECT_GT(AssumedCoreRate("amx"), AssumedCoreRate("avx512"));
   EXPECT_GT(AssumedCoreRate("avx512"), AssumedCoreRate("avx2"));
   EXPECT_GT(AssumedCoreRate("avx2"), AssumedCoreRate("portable"));
   EXPECT_GT(AssumedCoreRate("portable"), AssumedCoreRate("emulated"));

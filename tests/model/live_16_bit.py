@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Compares the CUDA kernels, on an emulated device, with transformers in the same 16-bit type.
+"""Compares 16-bit activations with transformers in the same type: the CUDA kernels' on an emulated device, the CPU's
+on its best instruction set and without SIMD.
 
-    live_cuda.py
+    live_16_bit.py
 
 Both are measured against transformers in float32 on the same weights: over all logits of the prompts, the kernels'
 root-mean-square error is at most twice that of transformers in the 16-bit type. Greedy tokens are equal wherever the
@@ -37,6 +38,14 @@ def narrow(model, dtype):
     return model
 
 
+def backends(dtype):
+    """(name, arguments of run_tool) of what computes in this type."""
+    yield "emulated device", {"device": "cuda-emulated"}
+    if dtype == "bfloat16":  # the only 16-bit type of CPUs
+        yield "CPU", {}
+        yield "CPU without SIMD", {"isa": "portable"}
+
+
 def compare(name, folder, seed, dtype):
     import numpy as np
     import reference
@@ -55,8 +64,10 @@ def compare(name, folder, seed, dtype):
     allowed = 2 * np.sqrt(np.mean(errors(theirs) ** 2))
     margin = 4 * float(np.abs(errors(theirs)).max())
     failures = []
-    for run in reference.run_tool(folder, prompts, RANKS, STEPS, dummy_seed=seed, chunk=CHUNK,
-                                  device="cuda-emulated"):
+    for backend, run in ((backend, run) for backend, arguments in backends(dtype)
+                         for run in reference.run_tool(folder, prompts, RANKS, STEPS, dummy_seed=seed, chunk=CHUNK,
+                                                       narrow=True, **arguments)):
+        where = f"{backend}, N={run['ranks']}"
         error = np.sqrt(np.mean(errors(run["logits"]) ** 2))
         agreed = ties = 0
         for i, want in enumerate(expected):
@@ -66,12 +77,12 @@ def compare(name, folder, seed, dtype):
                     continue
                 ties += 1
                 if want["margins"][step] > margin:
-                    failures.append(f"N={run['ranks']} prompt {i}: step {step} gives {got}, expected {token}, "
+                    failures.append(f"{where} prompt {i}: step {step} gives {got}, expected {token}, "
                                     f"margin {want['margins'][step]:.3g}, binding from {margin:.3g} on")
                 break
         if not error <= allowed:  # NaN fails
-            failures.append(f"N={run['ranks']}: error {error:.3g}, allowed {allowed:.3g}")
-        print(f"{name}, {dtype}, N={run['ranks']}: error {error:.3g}, transformers' {allowed / 2:.3g}; "
+            failures.append(f"{where}: error {error:.3g}, allowed {allowed:.3g}")
+        print(f"{name}, {dtype}, {where}: error {error:.3g}, transformers' {allowed / 2:.3g}; "
               f"{agreed} greedy steps equal, {ties} close choices made differently", flush=True)
     for failure in failures:
         print("  " + failure)
