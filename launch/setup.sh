@@ -98,7 +98,7 @@ install_missing() {
 "$(dirname "$0")/fetch_sources.sh" ||
   echo "setup: without this archive the build leaves out structured output, and nothing else" >&2
 
-[ $wants_cuda = no ] || "$(dirname "$0")/fetch_nccl.sh" ||
+[ $wants_cuda = no ] || "$(dirname "$0")/fetch_cuda_libraries.sh" nccl ||
   echo "setup: without NCCL, sums between GPUs go through the host's memory: worker --communicator shm" >&2
-[ $wants_cuda = no ] || "$(dirname "$0")/fetch_cublas.sh" ||
+[ $wants_cuda = no ] || "$(dirname "$0")/fetch_cuda_libraries.sh" cublas ||
   echo "setup: without cuBLAS, bench_ops has nothing to compare with, and all else works" >&2
