@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 
+#include "coordinator/core/descriptors.h"
 #include "coordinator/core/frontend.h"
 #include "coordinator/core/refusal_log.h"
 #include "coordinator/core/task_queue.h"
@@ -66,6 +67,13 @@ StatusOr<std::unique_ptr<http::Server>> StartHttp(const HttpOptions& options,
   http::ServerOptions server_options = options.server;
   server_options.tls = std::move(tls);
   server_options.refusals = std::move(refusals);
+  const size_t num_descriptors = RaiseDescriptorLimit();
+  const size_t max_connections = ConnectionsWithin(server_options.max_connections, num_descriptors);
+  if (max_connections < server_options.max_connections) {
+    spdlog::warn("--max-connections: {} of {} fit into the {} files that may be open (ulimit -n)",
+                 max_connections, server_options.max_connections, num_descriptors);
+    server_options.max_connections = max_connections;
+  }
   auto server = http::Server::Start(std::move(server_options), std::move(handler));
   if (server.ok()) return server;
   return server.status().WithContext(options.listens_on_tcp() ? "--port" : "--uds");

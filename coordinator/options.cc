@@ -63,6 +63,8 @@ void AddLimits(CLI::App* app, Limits* limits) {
   AddSeconds(app, "--max-first-token-wait", &limits->max_first_token_wait,
              "a request that would wait longer for its first token is refused");
   AddSeconds(app, "--max-idle-time", &limits->max_idle_time, "a gRPC connection without calls");
+  AddSeconds(app, "--max-message-time", &limits->max_message_time,
+             "until the message of a gRPC call is there");
   AddSeconds(app, "--max-stalled-write", &limits->max_stalled_write,
              "how long a client may leave a message unread");
   constexpr double kLeastStallSeconds = 2;  // idle ranks show progress once a second
@@ -72,7 +74,7 @@ void AddLimits(CLI::App* app, Limits* limits) {
       "later than it should be")
       ->check(CLI::Range(kLeastStallSeconds, 1e6));
   for (const char* flag : {"--max-request-time", "--max-first-token-wait", "--max-idle-time",
-                           "--max-stalled-write", "--max-engine-stall"}) {
+                           "--max-message-time", "--max-stalled-write", "--max-engine-stall"}) {
     app->get_option(flag)->group("Limits");
   }
 }

@@ -247,7 +247,7 @@ class App {
         if (conversation === this.conversation) this.thread.requestUpdate();
         this.save(conversation);
       },
-      onEnd: () => this.onEnd(conversation, node),
+      onEnd: () => this.onEnd(generation),
     });
     this.running.set(conversation.id, generation);
     conversation.updated = Date.now();
@@ -259,8 +259,13 @@ class App {
     generation.run();
   }
 
-  onEnd(conversation, node) {
-    this.running.delete(conversation.id);
+  onEnd(generation) {
+    const {conversation, node} = generation;
+    // One that was stopped for the next may end after that has begun.
+    if (this.running.get(conversation.id) === generation) this.running.delete(conversation.id);
+    // Other tabs have it as it was when it began.
+    conversation.updated = Date.now();
+    this.note(conversation);
     this.saveNow(conversation);
     if (node.state === AnswerState.kFailed) this.health.check();
     if (conversation !== this.conversation) return;

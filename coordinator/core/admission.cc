@@ -72,10 +72,14 @@ Status Admission::Check(const Newcomer& newcomer, Clock::time_point now) const {
     constexpr double kUnknown_s = 1;
     const double open_s = Seconds(now - end_mark_);
     const double end_s = end_interval_s(now).value_or(std::max(kUnknown_s, open_s));
+    const std::string there =
+        newcomer.load_words == LoadWords::kNone
+            ? ""
+            : fmt::format("{} sequences are running or waiting and ", num_sequences_);
     return ResourceExhaustedError(
-               "the queue is full: {} sequences are running or waiting and {} more were asked for, "
-               "allowed: {} that the workers run and {} that wait",
-               num_sequences_, num_sequences, max_num_seqs_, max_waiting_)
+               "the queue is full: {}{} more were asked for, allowed: {} that the workers run and "
+               "{} that wait",
+               there, num_sequences, max_num_seqs_, max_waiting_)
         .WithRetryAfter(RetryDelay(static_cast<double>(excess) * end_s));
   }
   return CheckWait(newcomer, now);
@@ -126,14 +130,15 @@ double Admission::PrefillWait(const Newcomer& newcomer) const {
 Status Admission::CheckWait(const Newcomer& newcomer, Clock::time_point now) const {
   const double wait_s = std::max(PlaceWait(newcomer, now), PrefillWait(newcomer));
   if (wait_s <= 0) return OkStatus();
-  const auto what_is_there = [&] {
-    return fmt::format("{} sequences are running or waiting and {} prompt tokens wait",
+  const auto what_is_there = [&]() -> std::string {
+    if (newcomer.load_words == LoadWords::kNone) return "";
+    return fmt::format("{} sequences are running or waiting and {} prompt tokens wait, so ",
                        num_sequences_, waiting_tokens_);
   };
   if (wait_s > max_wait_.count()) {
     return ResourceExhaustedError(
-               "the queue is full: {}, so the first token would take about {:.1f} s, allowed: at "
-               "most {:g} s",
+               "the queue is full: {}the first token would take about {:.1f} s, allowed: at most "
+               "{:g} s",
                what_is_there(), wait_s, max_wait_.count())
         .WithRetryAfter(RetryDelay(wait_s - max_wait_.count()));
   }
@@ -141,8 +146,8 @@ Status Admission::CheckWait(const Newcomer& newcomer, Clock::time_point now) con
   const double left_s = Seconds(newcomer.deadline - now);
   if (wait_s > left_s) {
     return ResourceExhaustedError(
-               "the queue is too long for the deadline: {}, so the first token would take about "
-               "{:.1f} s, and the deadline is in {:.1f} s",
+               "the queue is too long for the deadline: {}the first token would take about {:.1f} "
+               "s, and the deadline is in {:.1f} s",
                what_is_there(), wait_s, left_s)
         .WithRetryAfter(RetryDelay(wait_s - std::max(left_s, 0.0)));
   }

@@ -37,11 +37,15 @@ struct Load {
   int64_t prompt_tokens = 0;
 };
 
+enum class LoadWords : uint8_t { kCounts, kNone };
+
 struct Newcomer {
   Load load;  // prompt_tokens 0: not known yet
   Clock::time_point deadline = Clock::time_point::max();
   // What waits and would be served after it, where the group serves not in order of arrival.
   Load behind = {};
+  // Whether it may be told how much others ask for.
+  LoadWords load_words = LoadWords::kCounts;
 };
 
 class Admission {

@@ -120,9 +120,11 @@ Status Dispatcher::CheckAdmissionLocked(const ApiKeyPtr& key, int32_t num_choice
   const Clock::time_point now = Clock::now();
   if (now >= deadline) return DeadlineExceededError("the deadline passed on arrival");
   PHALANX_RETURN_IF_ERROR(CheckKeyLocked(key, num_choices, now));
+  const bool may_see_load = key == nullptr || key->may_read_metrics;
   return admission_.Check({.load = {num_choices, prompt_tokens},
                            .deadline = deadline,
-                           .behind = WaitingBehindLocked(key)},
+                           .behind = WaitingBehindLocked(key),
+                           .load_words = may_see_load ? LoadWords::kCounts : LoadWords::kNone},
                           now);
 }
 

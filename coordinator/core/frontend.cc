@@ -14,9 +14,10 @@
 namespace phalanx {
 namespace {
 
-std::string DrawIdPrefix() {
+// At random: numbers in order would tell each client how many requests the others make.
+std::string DrawId() {
   std::random_device device;
-  return fmt::format("req-{:08x}", device());
+  return fmt::format("req-{:08x}{:08x}", device(), device());
 }
 
 KeyDigest DrawSecret() {
@@ -83,7 +84,6 @@ Frontend::Frontend(const ServedModel& model, FrontendOptions options)
     : model_(model),
       limits_(options.limits),
       start_(Clock::now()),
-      id_prefix_(DrawIdPrefix()),
       observer_(std::make_shared<RequestTotals>(std::move(options.observer))),
       keys_(std::move(options.keys)),
       refusals_(std::move(options.refusals)),
@@ -159,7 +159,7 @@ StatusOr<std::shared_ptr<Stream>> Frontend::Start(const Request& request,
   init.deadline = std::min(caller.deadline, init.start + limits_.max_request_time);
   init.sink = std::move(caller.sink);
   init.first_request = dispatcher_.NewRequests(params.num_choices);
-  init.id = fmt::format("{}-{}", id_prefix_, init.first_request);
+  init.id = DrawId();
   init.prompt = std::move(prompt);
   init.params = std::move(params);
   PHALANX_ASSIGN_OR_RETURN(std::shared_ptr<Stream> stream,

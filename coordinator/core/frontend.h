@@ -106,7 +106,6 @@ class Frontend {
   const ServedModel& model_;
   const Limits limits_;
   const Clock::time_point start_;
-  const std::string id_prefix_;
   const std::shared_ptr<RequestTotals> observer_;
   const std::shared_ptr<const ApiKeys> keys_;
   const std::shared_ptr<RefusalLog> refusals_;

@@ -45,6 +45,7 @@ struct Limits {
   std::chrono::milliseconds max_request_time{std::chrono::minutes(10)};
   std::chrono::milliseconds max_stalled_write{std::chrono::seconds(60)};
   std::chrono::milliseconds max_idle_time{std::chrono::seconds(60)};  // a connection without calls
+  std::chrono::milliseconds max_message_time{std::chrono::seconds(30)};  // a gRPC call's request
   std::chrono::milliseconds max_engine_stall{std::chrono::seconds(3)};
 };
 

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <string>
 
 #include "coordinator/core/printable.h"
@@ -47,6 +48,13 @@ bool IsInOurWords(RefusalKind kind) {
          kind == RefusalKind::kTooMany;
 }
 
+// Our words may hold a stranger's, made printable: one field they stay.
+std::string Quoted(std::string_view words) {
+  std::string quoted = fmt::format("\"{}\"", words);
+  std::replace(quoted.begin() + 1, quoted.end() - 1, '"', '\'');
+  return quoted;
+}
+
 }  // namespace
 
 void RefusalLog::Add(const Refused& refused) {
@@ -69,7 +77,7 @@ void RefusalLog::Add(const Refused& refused) {
   if (IsOfAKnownKey(refused.kind)) {
     line += fmt::format(" key={}", refused.detail);
   } else if (!refused.detail.empty()) {
-    line += fmt::format(" detail={}", IsInOurWords(refused.kind) ? std::string(refused.detail)
+    line += fmt::format(" detail={}", IsInOurWords(refused.kind) ? Quoted(refused.detail)
                                                                  : Printable(refused.detail));
   }
   if (left_out > 0) line += fmt::format(" left_out={}", left_out);

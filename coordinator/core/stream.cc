@@ -190,6 +190,11 @@ Stream::NextResult Stream::Next(v1::StreamResponse* message, Status* status) {
   return NextResult::kEnd;
 }
 
+void Stream::BeginWrite() {
+  std::lock_guard lock(mu_);
+  write_since_ = Clock::now();
+}
+
 void Stream::Written() {
   std::lock_guard lock(mu_);
   taken_bytes_ = 0;

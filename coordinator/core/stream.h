@@ -83,12 +83,14 @@ class Stream {
   // The next message to write, or the end with its status. A call says that the message of the call
   // before has been written.
   NextResult Next(v1::StreamResponse* message, Status* status);
+  // The answer as a whole begins to be written, after its end: the reader owes taking it.
+  void BeginWrite();
   // Nothing that Next() gave so far is still being written, so that it no longer counts as unread.
   void Written();
   // Of the finished answer, beside its messages.
   v1::Usage usage() const;
 
-  // Since when the reader has owed a call of Next(); max(): it does not.
+  // Since when the reader has owed a call of Next() or taking the whole; max(): it does not.
   Clock::time_point write_pending_since() const;
 
   struct Summary {  // for the log

@@ -22,7 +22,7 @@ Clock::time_point DeadlineOf(const grpc::CallbackServerContext& call) {
 class Answer : public RequestReactor, public Sink, public std::enable_shared_from_this<Answer> {
  public:
   Answer(const AnswerContext& context, Delivery delivery, StartRequest start)
-      : RequestReactor(context.queue),
+      : RequestReactor({context.queue, context.frontend.limits().max_message_time}),
         frontend_(context.frontend),
         call_(context.call),
         deadline_(DeadlineOf(*context.call)),
@@ -55,8 +55,12 @@ class Answer : public RequestReactor, public Sink, public std::enable_shared_fro
       call_ = nullptr;
     }
     const std::shared_ptr<Sink> self = std::move(self_);
-    if (stream_ != nullptr) frontend_.Release(*stream_);
-    stream_ = nullptr;
+    std::shared_ptr<Stream> stream;
+    {
+      std::lock_guard lock(mu_);
+      stream.swap(stream_);
+    }
+    if (stream != nullptr) frontend_.Release(*stream);
   }
 
  protected:
@@ -156,6 +160,7 @@ class WholeAnswer final : public Answer {
       AddMessage(&message, &response_);
     }
     busy_ = true;
+    stream_->BeginWrite();
     lock.unlock();
     if (!status.ok()) return Finish(ToGrpc(status));
     response_.set_model(frontend_.model().id());

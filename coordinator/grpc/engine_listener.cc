@@ -147,7 +147,11 @@ void EngineListener::Accept() {
     if (poll(waits.data(), waits.size(), -1) < 0) continue;
     if ((waits[1].revents & POLLIN) != 0) return;
     const int fd = accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) continue;
+    if (fd < 0) {
+      constexpr int kPauseMs = 100;  // out of descriptors: whoever waits stays in the queue
+      if (errno == EMFILE || errno == ENFILE) poll(&waits[1], 1, kPauseMs);
+      continue;
+    }
     ucred peer{};
     socklen_t size = sizeof(peer);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.uid != geteuid()) {

@@ -100,7 +100,8 @@ class InferenceService final : public grpc::Service {
   template <typename Request, typename Function>
   CallReactor* Reply(const Status& admitted, Function function) {
     if (!admitted.ok()) return RefuseCall(admitted);
-    return StartReply(queue_, [function](const ByteBuffer& request, ByteBuffer* response) {
+    const RequestContext context{queue_, frontend_.limits().max_message_time};
+    return StartReply(context, [function](const ByteBuffer& request, ByteBuffer* response) {
       Request parsed;
       PHALANX_RETURN_IF_ERROR(Parse(request, &parsed));
       const auto result = function(parsed);

@@ -5,10 +5,13 @@
 // the head alone. Of what a client sends unasked flow control lets 64 KiB in.
 #pragma once
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <chrono>
 #include <functional>
+#include <memory>
 
 #include "coordinator/core/task_queue.h"
 #include "kernels/base/status.h"
@@ -21,9 +24,14 @@ using CallReactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 // ones may take longer than a millisecond and go to the queue.
 inline constexpr size_t kInlineBytes = 16 << 10;
 
+struct RequestContext {
+  TaskQueue& queue;                            // for large requests
+  std::chrono::milliseconds max_message_time;  // from the head to the end of the message
+};
+
 class RequestReactor : public CallReactor {
  public:
-  explicit RequestReactor(TaskQueue& queue) : queue_(queue) { StartRead(&request_); }
+  explicit RequestReactor(const RequestContext& context);
 
   void OnReadDone(bool ok) final;
 
@@ -32,10 +40,14 @@ class RequestReactor : public CallReactor {
   virtual void Handle(const grpc::ByteBuffer& request) = 0;
 
  private:
+  struct Waiting;  // shared with the alarm, which may go off beside the end of the call
+
   void HandleOnce();
 
   TaskQueue& queue_;
   grpc::ByteBuffer request_;
+  const std::shared_ptr<Waiting> waiting_;
+  grpc::Alarm alarm_;
 };
 
 // Ends the call without reading its message.
@@ -44,6 +56,6 @@ CallReactor* RefuseCall(const Status& status);
 // Makes the response of a request that needs no stream.
 using MakeResponse =
     std::function<Status(const grpc::ByteBuffer& request, grpc::ByteBuffer* response)>;
-CallReactor* StartReply(TaskQueue& queue, MakeResponse make);
+CallReactor* StartReply(const RequestContext& context, MakeResponse make);
 
 }  // namespace phalanx

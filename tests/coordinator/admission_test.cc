@@ -119,6 +119,9 @@ TEST_F(AdmissionTest, WhoWouldWaitTooLongForAPlaceIsRefused) {
   EXPECT_THAT(refused.message(), HasSubstr("14 sequences are running or waiting"));
   EXPECT_THAT(refused.message(), HasSubstr("11.0 s"));
   EXPECT_NEAR(RetrySeconds(refused), 1, 1e-3);
+  const Status terse = admission_.Check({.load = {1, 0}, .load_words = LoadWords::kNone}, now_);
+  EXPECT_EQ(terse.message(),
+            "the queue is full: the first token would take about 11.0 s, allowed: at most 10 s");
 }
 
 // Two run, and the group lets no third one run.

@@ -1,5 +1,7 @@
 // Streams that end otherwise: cancelled, too late, badly served, or read too slowly.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -225,6 +227,56 @@ TEST(EndingsTest, AStalledWriteIsGivenUp) {
   EXPECT_EQ(service.cancels().Pop(), submit.request());
   EXPECT_TRUE(service.frontend().WaitForStreams(std::chrono::seconds(5)));
   TestService::ReadAll(*slow);
+}
+
+TEST(EndingsTest, AMessageThatDoesNotComeIsNotWaitedForLong) {
+  Limits limits;
+  limits.max_message_time = std::chrono::milliseconds(200);
+  TestService service(limits);
+  service.AttachEngine();
+  grpc::GenericStub stub(service.channel());
+  for (const char* method : {"Generate", "ChatStream", "Tokenize"}) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    grpc::CompletionQueue queue;
+    const auto call =
+        stub.PrepareCall(&context, fmt::format("/phalanx.v1.Inference/{}", method), &queue);
+    grpc::Status status;
+    call->StartCall(&context);
+    call->Finish(&status, &status);
+    void* tag = nullptr;
+    for (bool ok = false; tag != &status;) ASSERT_TRUE(queue.Next(&tag, &ok));
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED) << method;
+    EXPECT_EQ(status.error_message(),
+              "the message of the call did not come within 0.2 s (--max-message-time)");
+    queue.Shutdown();
+  }
+}
+
+// As a call of one response, whose client takes the head and nothing more.
+TEST(EndingsTest, AWholeAnswerThatNobodyTakesIsGivenUp) {
+  Limits limits;
+  limits.max_stalled_write = std::chrono::milliseconds(300);
+  TestService service(limits);
+  FakeEngine& engine = service.AttachEngine();
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  const auto call = service.stub().PrepareAsyncGenerate(&context, TextRequest("x", 2000), &queue);
+  call->StartCall();
+  int head = 0;
+  call->ReadInitialMetadata(&head);
+  const internal::Submit submit = service.submits().Pop();
+  std::vector<int32_t> ids(100'000, service.Encode("a")[0]);
+  engine.Send(FakeEngine::Output(submit.request(), 0, ids, internal::ENGINE_FINISH_LENGTH));
+  EXPECT_TRUE(service.frontend().WaitForStreams(std::chrono::seconds(5)));
+  v1::GenerateResponse response;
+  grpc::Status status;
+  int end = 0;
+  call->Finish(&response, &status, &end);
+  void* tag = nullptr;
+  bool ok = false;
+  while (tag != &end) ASSERT_TRUE(queue.Next(&tag, &ok));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
 }
 
 }  // namespace

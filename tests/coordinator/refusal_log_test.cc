@@ -85,8 +85,8 @@ TEST_F(RefusalLogTest, SaysWhatWasWrongWithAMalformedRequest) {
   for (int i = 0; i < 1000; ++i) log_.Add(malformed);
   EXPECT_EQ(TakeLines(),
             std::vector<std::string>{"warning refused protocol=http peer=192.0.2.1:5 reason=\"a "
-                                     "request that is not read\" detail=400 method: is "
-                                     R"("G\x07", allowed: a token)"});
+                                     "request that is not read\" detail=\"400 method: is "
+                                     R"('G\x07', allowed: a token")"});
 }
 
 TEST_F(RefusalLogTest, HearsOfEveryCallWithoutAGoodKeyAndNeverTheKey) {

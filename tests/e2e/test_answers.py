@@ -13,14 +13,18 @@ HELD_OUT = ROOT / "launch/demo/heldout.jsonl"
 PROMPTS = ["Once upon a time", "What is 3 + 4?", "é日本語🙂", "a"]
 
 
-def count_exact(questions, ranks):
+SUMS = [{"messages": [{"role": "user", "content": f"What is {a} + {b}?"}], "expected": f"{a} + {b} = {a + b}."}
+        for a in range(11) for b in range(11)]
+
+
+def count_exact(questions, ranks, *flags):
     """How many of the questions the service answers, greedily, with exactly what is expected, calls included."""
     requests = "".join(
         json.dumps({"id": str(i), "temperature": 0, "max_tokens": 128,
                     **({"tool_choice": "none"} if "tools" in q else {}),  # calls stay text
                     **{key: q[key] for key in ("messages", "tools", "prompt") if key in q}}) + "\n"
         for i, q in enumerate(questions))
-    with Service(ranks=ranks) as service:
+    with Service(*flags, ranks=ranks) as service:
         done = client("batch", "--server", service.address, "--input", "-", "--output", "-",
                       stdin=requests, timeout=240)
     if done.returncode != 0:
@@ -36,14 +40,15 @@ class RightAnswers(unittest.TestCase):
     def test_at_least_90_percent_of_the_held_out_questions(self):
         questions = [json.loads(line) for line in HELD_OUT.read_text().splitlines() if line]
         self.assertGreaterEqual(len(questions), 200)
-        exact = count_exact(questions, ranks=2)
+        exact = count_exact(questions, 2)
         print(f"held-out: {exact} of {len(questions)} exact")
         self.assertGreaterEqual(exact / len(questions), 0.9)
 
     def test_sums_that_people_try_first(self):
-        questions = [{"messages": [{"role": "user", "content": f"What is {a} + {b}?"}],
-                      "expected": f"{a} + {b} = {a + b}."} for a in range(11) for b in range(11)]
-        self.assertGreaterEqual(count_exact(questions, ranks=1), 119)
+        self.assertGreaterEqual(count_exact(SUMS, 1), 119)
+
+    def test_rounded_activations_lose_no_answer(self):
+        self.assertGreaterEqual(count_exact(SUMS, 2, "--dtype", "bfloat16"), 119)
 
 
 class SameTokens(unittest.TestCase):

@@ -67,7 +67,7 @@ TEST(Refusals, FillNoLog) {
   spdlog::set_default_logger(previous);
   const std::string log = text.str();
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
-  EXPECT_THAT(log, ::testing::HasSubstr("detail=400 "));
+  EXPECT_THAT(log, ::testing::HasSubstr("detail=\"400 "));
 }
 
 TEST(Refusals, ReportTheRequestIdThatCameBefore) {

@@ -147,6 +147,27 @@ class Chat(unittest.TestCase):
         page.click(page.labelled("Next version", ".user"))
         page.wait(lambda: page.questions() == ["What is the capital of Italy?"])
 
+    def test_edit_while_an_answer_comes(self):
+        page = self.page
+        self.open_through_front()
+        first = Scripted(pieces=text_stream(["It ", "goes ", "on"]), paced=True)
+        second = Scripted(pieces=text_stream(["So ", "does ", "this"]), paced=True)
+        self.front.script += [first, second]
+        page.send("Tell me a story.")
+        first.release()
+        page.wait(lambda: page.answer() != "", "no text yet")
+        page.click(page.labelled("Edit message"), 0)
+        page.one(page.labelled("Edit message", "form")).send_keys(" A long one.", Keys.ENTER)
+        second.release()
+        page.wait_text(f"{ANSWERS} .content", "So")
+        first.release(100)  # the end of the first comes while the second is under way
+        second.release()
+        page.wait_text(f"{ANSWERS} .content", "does")
+        self.assertTrue(page.one(page.labelled("Stop")).is_displayed())
+        page.press(Keys.ESCAPE)
+        page.wait_answer()
+        self.assertIn("stopped", page.text(f"{ANSWERS} .stats"))
+
     def test_edit_can_be_left(self):
         page = self.page
         page.ask(CAPITAL)
