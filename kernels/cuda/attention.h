@@ -32,10 +32,14 @@ struct AttentionParams {
   int32_t num_small = 0;
   int32_t num_large = 0;
   int32_t num_combinations = 0;
+  int32_t large_warps = kAttentionLargeWarps;  // the plan's
   // The plan's num_partials of each, for one layer at a time; null where there are none.
   float* partial_sums = nullptr;     // [num_partials, head_dim] weighted sums of V
   float* partial_weights = nullptr;  // [num_partials, 2] largest score, sum of the weights
 };
+
+// Of the plans for a device whose blocks may take `max_shared_bytes` each: the most that fit.
+int32_t AttentionLargeWarps(int64_t head_dim, Numerics mode, size_t max_shared_bytes);
 
 // All of a step's rows: LaunchAttentionDecode, LaunchAttentionPrefill and LaunchAttentionCombine.
 // The stream gets INVALID_ARGUMENT naming head_dim, block_size or dtype.

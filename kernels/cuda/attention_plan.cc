@@ -20,16 +20,20 @@ void SortByLength(std::vector<AttentionItem>& items) {
   });
 }
 
+int32_t LargeRows(const AttentionPlanOptions& options) {
+  return options.large_warps * kAttentionWarpRows;
+}
+
 // Each tile over all of its keys.
 std::vector<AttentionItem> Tiles(std::span<const SequenceRows> sequences,
-                                 std::span<const KvHeadGroup> groups) {
+                                 std::span<const KvHeadGroup> groups, int32_t large_rows) {
   std::vector<AttentionItem> tiles;
   for (size_t s = 0; s < sequences.size(); ++s) {
     for (size_t g = 0; g < groups.size(); ++g) {
       const int32_t num_heads = groups[g].num_heads;
       const int32_t num_pairs = sequences[s].num_rows * num_heads;
-      for (int32_t first = 0; first < num_pairs; first += kAttentionLargeRows) {
-        const int32_t count = std::min(num_pairs - first, int32_t{kAttentionLargeRows});
+      for (int32_t first = 0; first < num_pairs; first += large_rows) {
+        const int32_t count = std::min(num_pairs - first, large_rows);
         const int32_t last_token = (first + count - 1) / num_heads;
         tiles.push_back({.sequence = static_cast<int32_t>(s),
                          .kv_head = static_cast<int32_t>(g),
@@ -131,7 +135,7 @@ AttentionPlan PlanAttention(std::span<const SequenceRows> sequences,
                             std::span<const KvHeadGroup> groups,
                             const AttentionPlanOptions& options) {
   PHALANX_CHECK_LE(options.max_partials, int64_t{INT32_MAX});
-  std::vector<AttentionItem> tiles = Tiles(sequences, groups);
+  std::vector<AttentionItem> tiles = Tiles(sequences, groups, LargeRows(options));
   // Who has most to read is cut first, while there is room for partials.
   SortByLength(tiles);
   int64_t kv_tiles = 0;
@@ -144,11 +148,11 @@ AttentionPlan PlanAttention(std::span<const SequenceRows> sequences,
 }
 
 int64_t MaxAttentionItems(std::span<const KvHeadGroup> groups, int64_t max_tokens, int64_t max_seqs,
-                          int64_t max_partials) {
+                          const AttentionPlanOptions& options) {
   // Each item of a cut tile has a partial of its own, and so has each combination.
-  int64_t items = max_partials;
+  int64_t items = options.max_partials;
   for (const KvHeadGroup& group : groups) {
-    items += max_tokens * group.num_heads / kAttentionLargeRows + max_seqs;
+    items += max_tokens * group.num_heads / LargeRows(options) + max_seqs;
   }
   return items;
 }

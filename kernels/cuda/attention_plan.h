@@ -2,9 +2,10 @@
 // every layer.
 //
 // The query heads of one KV head read the same keys, so they are packed: the rows of a sequence and
-// a KV head are its (token, head) pairs, heads fastest, cut into tiles of at most 64 rows. An item
-// is a tile over a range of keys. Where a step has too few tiles to fill the device, long ranges
-// are cut into parts, whose results wait as partials until they are combined in order.
+// a KV head are its (token, head) pairs, heads fastest, cut into tiles of at most 64 rows, or 32
+// where a device has little shared memory. An item is a tile over a range of keys. Where a step has
+// too few tiles to fill the device, long ranges are cut into parts, whose results wait as partials
+// until they are combined in order.
 //
 // In exact mode, a row's keys are cut at multiples of kExactSplitTokens whoever computes it: a part
 // is one such split, and an item over several of them merges them as the combination does. So no
@@ -25,7 +26,7 @@ inline constexpr int kAttentionKvTile = 64;     // tokens
 inline constexpr int kExactSplitTokens = 256;   // a multiple of the tile
 inline constexpr int kAttentionWarpRows = 16;   // rows of a warp, and of a small item
 inline constexpr int kAttentionLargeWarps = 4;  // of a large item
-inline constexpr int kAttentionLargeRows = kAttentionLargeWarps * kAttentionWarpRows;
+inline constexpr int kAttentionFewerWarps = 2;  // where shared memory has no room for that many
 
 // What the kernels over the cache can take. INVALID_ARGUMENT naming head_dim, block_size or dtype.
 Status CheckKvCache(int64_t head_dim, int64_t block_size, DType dtype);
@@ -70,7 +71,8 @@ struct AttentionCombination {
 struct AttentionPlanOptions {
   Numerics mode = Numerics::kFast;
   int32_t num_multiprocessors = 0;
-  int64_t max_partials = 0;  // what the workspace holds; 0: nothing is cut
+  int64_t max_partials = 0;                    // what the workspace holds; 0: nothing is cut
+  int32_t large_warps = kAttentionLargeWarps;  // or kAttentionFewerWarps
 };
 
 struct AttentionPlan {
@@ -87,9 +89,9 @@ AttentionPlan PlanAttention(std::span<const SequenceRows> sequences,
                             std::span<const KvHeadGroup> groups,
                             const AttentionPlanOptions& options);
 
-// No plan of at most max_tokens rows of at most max_seqs sequences has more items, or more
-// combinations.
+// No plan with these options of at most max_tokens rows of at most max_seqs sequences has more
+// items, or more combinations.
 int64_t MaxAttentionItems(std::span<const KvHeadGroup> groups, int64_t max_tokens, int64_t max_seqs,
-                          int64_t max_partials);
+                          const AttentionPlanOptions& options);
 
 }  // namespace phalanx::cuda

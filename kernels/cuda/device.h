@@ -43,6 +43,8 @@ class Device {
   // What its results may depend on: "emulated", or a compute capability.
   virtual std::string_view architecture() const = 0;
   virtual int num_multiprocessors() const = 0;
+  // Of shared memory that a block may take.
+  virtual size_t max_shared_bytes() const = 0;
 
   virtual int64_t FreeBytes() const = 0;
   // Zeroed, aligned to 256 bytes. RESOURCE_EXHAUSTED naming `name`, the size and what is free. From

@@ -22,13 +22,17 @@ PendingCopies::Queue Of(Queue queue) {
 
 class EmulatedDevice final : public Device {
  public:
-  EmulatedDevice(std::unique_ptr<emulation::DeviceMemory> memory, uint64_t seed)
-      : memory_(std::move(memory)), executor_(*memory_, seed), stream_(executor_) {}
+  EmulatedDevice(std::unique_ptr<emulation::DeviceMemory> memory, uint64_t seed,
+                 size_t max_shared_bytes)
+      : memory_(std::move(memory)),
+        executor_(*memory_, seed, max_shared_bytes),
+        stream_(executor_) {}
 
   std::string_view name() const override { return "cuda-emulated"; }
   std::string_view architecture() const override { return "emulated"; }
   // As small a device as there is: kernels that spread over multiprocessors run in few blocks.
   int num_multiprocessors() const override { return 4; }
+  size_t max_shared_bytes() const override { return executor_.max_shared_bytes(); }
 
   int64_t FreeBytes() const override {
     const std::lock_guard lock(mutex_);
@@ -161,9 +165,10 @@ class EmulatedDevice final : public Device {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<Device>> OpenEmulatedDevice(size_t memory_bytes, uint64_t seed) {
+StatusOr<std::unique_ptr<Device>> OpenEmulatedDevice(size_t memory_bytes, uint64_t seed,
+                                                     size_t max_shared_bytes) {
   PHALANX_ASSIGN_OR_RETURN(auto memory, emulation::DeviceMemory::Create(memory_bytes));
-  return std::make_unique<EmulatedDevice>(std::move(memory), seed);
+  return std::make_unique<EmulatedDevice>(std::move(memory), seed, max_shared_bytes);
 }
 
 }  // namespace phalanx::cuda::emulated

@@ -9,8 +9,11 @@
 
 namespace phalanx::cuda::emulated {
 
-// `memory_bytes` of global memory; threads and blocks run in an order that follows from `seed`.
-// RESOURCE_EXHAUSTED where the process may not have the address space.
-StatusOr<std::unique_ptr<Device>> OpenEmulatedDevice(size_t memory_bytes, uint64_t seed);
+// `memory_bytes` of global memory, `max_shared_bytes` for each block; threads and blocks run in an
+// order that follows from `seed`. RESOURCE_EXHAUSTED where the process may not have the address
+// space.
+StatusOr<std::unique_ptr<Device>> OpenEmulatedDevice(
+    size_t memory_bytes, uint64_t seed,
+    size_t max_shared_bytes = emulation::Executor::kMaxSharedBytes);
 
 }  // namespace phalanx::cuda::emulated

@@ -18,6 +18,7 @@ class Gpu final : public Device {
   Gpu(int index, const cudaDeviceProp& properties, cudaStream_t compute, cudaStream_t copy)
       : index_(index),
         num_multiprocessors_(properties.multiProcessorCount),
+        max_shared_bytes_(properties.sharedMemPerBlockOptin),
         architecture_(fmt::format("sm_{}{}", properties.major, properties.minor)),
         stream_(compute),
         copy_stream_(copy) {}
@@ -30,6 +31,7 @@ class Gpu final : public Device {
   std::string_view name() const override { return "cuda"; }
   std::string_view architecture() const override { return architecture_; }
   int num_multiprocessors() const override { return num_multiprocessors_; }
+  size_t max_shared_bytes() const override { return max_shared_bytes_; }
 
   int64_t FreeBytes() const override {
     Select();
@@ -183,6 +185,7 @@ class Gpu final : public Device {
 
   int index_;
   int num_multiprocessors_;
+  size_t max_shared_bytes_;
   std::string architecture_;
   std::mutex mutex_;
   Stream stream_;

@@ -6,9 +6,10 @@
 namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE {
 namespace {
 
-// A part has at most kAttentionLargeRows partials; as many parts as multiprocessors take at once
-// are enough to fill the device.
+// A part has at most as many partials as a large item has rows; as many parts as multiprocessors
+// take at once are enough to fill the device.
 constexpr int64_t kPartsPerMultiprocessor = 4;
+constexpr int64_t kPartRows = kAttentionLargeWarps * kAttentionWarpRows;
 constexpr size_t kArrayAlignment = 16;
 
 constexpr size_t Padded(size_t bytes) {
@@ -48,18 +49,21 @@ class StepStage::Packer {
 };
 
 StepStage::StepStage(Device& device, const StepLimits& limits, Numerics numerics)
-    : device_(device),
-      limits_(limits),
-      numerics_(numerics),
+    : limits_(limits),
       groups_(GroupHeads(limits.heads.kv_head_of, limits.heads.num_kv_heads_local)),
-      max_partials_(kPartsPerMultiprocessor * kAttentionLargeRows * device.num_multiprocessors()),
+      plan_options_{
+          .mode = numerics,
+          .num_multiprocessors = device.num_multiprocessors(),
+          .max_partials = kPartsPerMultiprocessor * kPartRows * device.num_multiprocessors(),
+          .large_warps =
+              AttentionLargeWarps(limits.heads.head_dim, numerics, device.max_shared_bytes())},
       block_table_(static_cast<size_t>(limits.max_num_seqs * limits.max_blocks_per_seq)) {
   sequences_.reserve(static_cast<size_t>(limits.max_num_seqs));
 }
 
 size_t StepStage::MaxBytes() const {
   const int64_t items =
-      MaxAttentionItems(groups_, limits_.max_num_tokens, limits_.max_num_seqs, max_partials_);
+      MaxAttentionItems(groups_, limits_.max_num_tokens, limits_.max_num_seqs, plan_options_);
   const auto bytes = [](int64_t count, size_t size) {
     return Padded(static_cast<size_t>(count) * size);
   };
@@ -76,7 +80,8 @@ StatusOr<std::unique_ptr<StepStage>> StepStage::Create(Device& device, const Ste
   const size_t bytes = stage->MaxBytes();
   plan.Add("step arrays", bytes, &stage->arrays_);
   plan.Add("attention's partial results",
-           static_cast<size_t>(stage->max_partials_ * (limits.heads.head_dim + 2)) * sizeof(float),
+           static_cast<size_t>(stage->plan_options_.max_partials * (limits.heads.head_dim + 2)) *
+               sizeof(float),
            &stage->partials_);
   PHALANX_ASSIGN_OR_RETURN(stage->places_,
                            SendPlaces::Create(device, bytes, "step arrays to send"));
@@ -111,10 +116,7 @@ ForwardBatch StepStage::Upload(const ForwardBatch& host) {
                           .num_rows = count,
                           .first_position = count > 0 ? batch.positions[first] : 0});
   }
-  plan_ = PlanAttention(sequences_, groups_,
-                        {.mode = numerics_,
-                         .num_multiprocessors = device_.num_multiprocessors(),
-                         .max_partials = max_partials_});
+  plan_ = PlanAttention(sequences_, groups_, plan_options_);
 
   Packer packer(places_->Next(), arrays_);
   const auto num_tokens = static_cast<size_t>(batch.num_tokens);
@@ -137,7 +139,8 @@ ForwardBatch StepStage::Upload(const ForwardBatch& host) {
 }
 
 void StepStage::Fill(AttentionParams& params) const {
-  params.mode = numerics_;
+  params.mode = plan_options_.mode;
+  params.large_warps = plan_options_.large_warps;
   params.items = items_;
   params.combinations = combinations_;
   params.num_small = plan_.num_small;

@@ -35,11 +35,9 @@ class StepStage {
   size_t MaxBytes() const;
   int64_t PackBlockTable(const BatchView& batch);
 
-  Device& device_;
   StepLimits limits_;
-  Numerics numerics_;
   std::vector<KvHeadGroup> groups_;
-  int64_t max_partials_;
+  AttentionPlanOptions plan_options_;
 
   std::unique_ptr<SendPlaces> places_;
   std::vector<int32_t> block_table_;  // narrowed

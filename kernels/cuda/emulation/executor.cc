@@ -4,6 +4,7 @@
 #include <numeric>
 #include <vector>
 
+#include "kernels/base/check.h"
 #include "kernels/cuda/emulation/block.h"
 
 namespace phalanx::cuda::emulation {
@@ -11,7 +12,7 @@ namespace {
 
 constexpr int kMaxGridY = 65535;
 
-Status CheckShape(std::string_view kernel, const LaunchShape& shape) {
+Status CheckShape(std::string_view kernel, const LaunchShape& shape, size_t max_shared_bytes) {
   if (shape.threads < Block::kWarp || shape.threads > Block::kMaxThreads ||
       shape.threads % Block::kWarp != 0) {
     return InternalError("kernel {}: {} threads a block, allowed: multiples of 32 up to 1024",
@@ -21,24 +22,27 @@ Status CheckShape(std::string_view kernel, const LaunchShape& shape) {
     return InternalError("kernel {}: a grid of {} x {}, allowed: 1 to 2147483647 x 1 to {}", kernel,
                          shape.grid_x, shape.grid_y, kMaxGridY);
   }
-  if (shape.shared_bytes > Executor::kMaxSharedBytes) {
+  if (shape.shared_bytes > max_shared_bytes) {
     return InternalError("kernel {}: {} bytes of shared memory, allowed: 0 to {}", kernel,
-                         shape.shared_bytes, Executor::kMaxSharedBytes);
+                         shape.shared_bytes, max_shared_bytes);
   }
   return OkStatus();
 }
 
 }  // namespace
 
-Executor::Executor(DeviceMemory& memory, uint64_t seed)
+Executor::Executor(DeviceMemory& memory, uint64_t seed, size_t max_shared_bytes)
     : memory_(memory),
+      max_shared_bytes_(max_shared_bytes),
       shuffle_(static_cast<std::minstd_rand::result_type>(seed % 2147483646) + 1),
-      block_(std::make_unique<Block>(memory, races_, shuffle_)) {}
+      block_(std::make_unique<Block>(memory, races_, shuffle_)) {
+  PHALANX_CHECK_LE(max_shared_bytes, kMaxSharedBytes);
+}
 
 Executor::~Executor() = default;
 
 Status Executor::Run(std::string_view kernel, const LaunchShape& shape, const ThreadMain& body) {
-  PHALANX_RETURN_IF_ERROR(CheckShape(kernel, shape));
+  PHALANX_RETURN_IF_ERROR(CheckShape(kernel, shape, max_shared_bytes_));
   auto launches = launches_.find(kernel);
   if (launches == launches_.end()) launches = launches_.emplace(kernel, 0).first;
   ++launches->second;

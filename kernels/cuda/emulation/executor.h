@@ -53,22 +53,24 @@ class Block;
 
 class Executor {
  public:
-  // Hopper's limit; sm_80 has 163 KiB.
+  // Hopper's limit; sm_80 has 163 KiB, sm_86, sm_89 and sm_12x 99 KiB.
   static constexpr size_t kMaxSharedBytes = 227 * 1024;
 
-  // `memory` outlives the executor.
-  Executor(DeviceMemory& memory, uint64_t seed);
+  // `memory` outlives the executor. Blocks may take `max_shared_bytes`, at most kMaxSharedBytes.
+  Executor(DeviceMemory& memory, uint64_t seed, size_t max_shared_bytes = kMaxSharedBytes);
   ~Executor();
 
   // Runs `body` once for each thread of the grid. INTERNAL with the first fault, naming the kernel,
   // the block and the thread; what else the launch would have done is then undone or not.
   Status Run(std::string_view kernel, const LaunchShape& shape, const ThreadMain& body);
 
+  size_t max_shared_bytes() const { return max_shared_bytes_; }
   // How often each kernel was launched.
   const std::map<std::string, int64_t, std::less<>>& launches() const { return launches_; }
 
  private:
   DeviceMemory& memory_;
+  size_t max_shared_bytes_;
   std::minstd_rand shuffle_;
   RaceDetector races_;
   std::unique_ptr<Block> block_;

@@ -22,7 +22,8 @@ std::string Complaint(const AttentionPlan& plan, std::span<const SequenceRows> s
   for (size_t i = 0; i < plan.items.size(); ++i) {
     const AttentionItem& item = plan.items[i];
     const bool small = i < static_cast<size_t>(plan.num_small);
-    if (item.num_pairs < 1 || item.num_pairs > (small ? kAttentionWarpRows : kAttentionLargeRows)) {
+    const int32_t warps = small ? 1 : options.large_warps;
+    if (item.num_pairs < 1 || item.num_pairs > warps * kAttentionWarpRows) {
       return "pairs of an item";
     }
     if (item.kv_begin % kAttentionKvTile != 0 || item.kv_end <= item.kv_begin) return "keys";
@@ -92,13 +93,15 @@ TEST(AttentionPlanTest, EveryPlanCoversItsRowsAndKeys) {
       sequences.push_back({row, below(2) == 0 ? 1 : below(90), below(3000)});
       row += sequences.back().num_rows;
     }
-    const AttentionPlanOptions options{.mode = below(2) == 0 ? Numerics::kFast : Numerics::kExact,
-                                       .num_multiprocessors = 1 + below(30),
-                                       .max_partials = below(3) * 1000};
+    const AttentionPlanOptions options{
+        .mode = below(2) == 0 ? Numerics::kFast : Numerics::kExact,
+        .num_multiprocessors = 1 + below(30),
+        .max_partials = below(3) * 1000,
+        .large_warps = below(2) == 0 ? kAttentionFewerWarps : kAttentionLargeWarps};
     const AttentionPlan plan = PlanAttention(sequences, groups, options);
     ASSERT_EQ(Complaint(plan, sequences, groups, options), "") << "round " << round;
-    const int64_t bound = MaxAttentionItems(groups, row, static_cast<int64_t>(sequences.size()),
-                                            options.max_partials);
+    const int64_t bound =
+        MaxAttentionItems(groups, row, static_cast<int64_t>(sequences.size()), options);
     EXPECT_LE(static_cast<int64_t>(plan.items.size()), bound);
     EXPECT_LE(static_cast<int64_t>(plan.combinations.size()), bound);
   }

@@ -118,6 +118,34 @@ TEST_P(ExactAttentionTest, PartsDoNotChangeBits) {
   ExpectSameBits(cut, whole, "parts");
 }
 
+// sm_86, sm_89 and sm_12x give a block 99 KiB.
+TEST_P(ExactAttentionTest, LessSharedMemoryDoesNotChangeBits) {
+  PagedCase c = GetParam();
+  c.plan = Plan(Numerics::kExact);
+  PagedDevice whole(c);
+  c.max_shared_bytes = 99 * 1024;
+  PagedDevice small(c);
+  for (PagedDevice* const device : {&whole, &small}) {
+    device->Append({{0, 0, 300}, {1, 0, 250}});
+    device->Step({{0, 300, 30}, {1, 250, 70}, {2, 0, 90}});
+    EXPECT_GT(device->num_partials(), 0);
+  }
+  // Only where 64 rows would not fit.
+  EXPECT_EQ(small.num_large() > whole.num_large(), c.head_dim == 128);
+  EXPECT_EQ(whole.MismatchWithOracle(), "");
+  ExpectSameBits(small, whole, "99 KiB");
+}
+
+TEST(AttentionEdgeTest, LargeItemsAreAsLargeAsSharedMemoryAllows) {
+  const auto warps = [](int64_t head_dim, Numerics mode, size_t kib) {
+    return cuda::emulated::AttentionLargeWarps(head_dim, mode, kib * 1024);
+  };
+  EXPECT_EQ(warps(128, Numerics::kExact, 112), cuda::kAttentionLargeWarps);
+  EXPECT_EQ(warps(128, Numerics::kExact, 111), cuda::kAttentionFewerWarps);
+  EXPECT_EQ(warps(128, Numerics::kFast, 99), cuda::kAttentionLargeWarps);
+  EXPECT_EQ(warps(64, Numerics::kExact, 99), cuda::kAttentionLargeWarps);
+}
+
 const PagedCase kExactCases[] = {
     {.heads_of_kv_head = {7}},
     {.heads_of_kv_head = {1, 3}, .head_dim = 128, .block_size = 32, .dtype = DType::kF16},

@@ -17,9 +17,10 @@ namespace phalanx::testing {
 
 class EmulatedDevice {
  public:
-  explicit EmulatedDevice(uint64_t seed = 1)
+  explicit EmulatedDevice(uint64_t seed = 1,
+                          size_t max_shared_bytes = cuda::emulation::Executor::kMaxSharedBytes)
       : memory_(std::move(cuda::emulation::DeviceMemory::Create(size_t{1} << 30)).value()),
-        executor_(*memory_, seed) {}
+        executor_(*memory_, seed, max_shared_bytes) {}
 
   // Holds NaNs.
   template <typename T>
@@ -38,6 +39,7 @@ class EmulatedDevice {
   }
 
   cuda::emulation::DeviceMemory& memory() { return *memory_; }
+  size_t max_shared_bytes() const { return executor_.max_shared_bytes(); }
   // A new queue without an error.
   cuda::emulated::Stream Stream() { return cuda::emulated::Stream(executor_); }
 

@@ -40,7 +40,8 @@ struct PagedCase {
   int32_t head_dim = 64;
   int32_t block_size = 16;
   DType dtype = DType::kBF16;
-  cuda::AttentionPlanOptions plan{};
+  cuda::AttentionPlanOptions plan{};  // large_warps follow from the device
+  size_t max_shared_bytes = cuda::emulation::Executor::kMaxSharedBytes;
 };
 
 // Queries, keys and values at every position of a few sequences are given. Nothing is rotated, so
@@ -51,7 +52,7 @@ class PagedDevice {
   static constexpr int32_t kMaxTokens = 600;
 
   explicit PagedDevice(PagedCase c, uint64_t seed = 1, float deviation = 1.0F)
-      : case_(std::move(c)), device_(seed) {
+      : case_(std::move(c)), device_(seed, case_.max_shared_bytes) {
     for (size_t kv_head = 0; kv_head < case_.heads_of_kv_head.size(); ++kv_head) {
       kv_head_of_.insert(kv_head_of_.end(), static_cast<size_t>(case_.heads_of_kv_head[kv_head]),
                          static_cast<int32_t>(kv_head));
@@ -124,8 +125,12 @@ class PagedDevice {
     for (size_t i = 0; i < chunks.size(); ++i) {
       sequences.push_back({view.row_start[i], chunks[i].count, chunks[i].first});
     }
+    cuda::AttentionPlanOptions options = case_.plan;
+    options.large_warps = cuda::emulated::AttentionLargeWarps(case_.head_dim, options.mode,
+                                                              device_.max_shared_bytes());
     const cuda::AttentionPlan plan = cuda::PlanAttention(
-        sequences, cuda::GroupHeads(kv_head_of_, layout_.num_kv_heads), case_.plan);
+        sequences, cuda::GroupHeads(kv_head_of_, layout_.num_kv_heads), options);
+    num_large_ = plan.num_large();
     num_partials_ = plan.num_partials;
     const auto num_partials = static_cast<size_t>(plan.num_partials);
     auto* const out =
@@ -133,7 +138,7 @@ class PagedDevice {
     auto stream = device_.Stream();
     LaunchAttention(
         stream,
-        {.mode = case_.plan.mode,
+        {.mode = options.mode,
          .num_heads = num_heads(),
          .layout = layout_,
          .scale = Scale(),
@@ -147,6 +152,7 @@ class PagedDevice {
          .num_small = plan.num_small,
          .num_large = plan.num_large(),
          .num_combinations = static_cast<int32_t>(plan.combinations.size()),
+         .large_warps = options.large_warps,
          .partial_sums = device_.Allocate<float>(num_partials * static_cast<size_t>(case_.head_dim),
                                                  "partial sums"),
          .partial_weights = device_.Allocate<float>(num_partials * 2, "partial weights")},
@@ -164,6 +170,7 @@ class PagedDevice {
     return results_;
   }
   int64_t num_partials() const { return num_partials_; }  // of the last step
+  int32_t num_large() const { return num_large_; }        // items of it
 
   // Empty where all results are right.
   std::string MismatchWithOracle() const {
@@ -228,6 +235,7 @@ class PagedDevice {
   std::vector<float> qkv_[kNumSeqs];  // [kMaxTokens, QkvCols()]
   std::map<std::pair<int32_t, int32_t>, std::vector<float>> results_;
   int64_t num_partials_ = 0;
+  int32_t num_large_ = 0;
 };
 
 }  // namespace phalanx::testing
