@@ -21,7 +21,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double kStepSeconds = 0.15;
-constexpr double kMaxStepTokens = 2048;
+constexpr int32_t kMaxStepTokens = 2048;
 constexpr int32_t kMinStepTokens = 64;  // as far as there are sequences for them
 constexpr int32_t kMinLogitRows = 64;
 
@@ -144,8 +144,13 @@ Status CreatePool(const GroupOptions& options, Communicator& communicator, Group
 int32_t DefaultStepTokens(const Qwen2Config& config, const std::string& isa, int threads_in_all,
                           int32_t max_num_seqs) {
   const double rows = kStepSeconds * threads_in_all * AssumedCoreRate(isa) / RowFlop(config);
-  const double rounded = std::ceil(std::min(rows, kMaxStepTokens) / 16.0) * 16.0;
+  const double rounded =
+      std::ceil(std::min(rows, static_cast<double>(kMaxStepTokens)) / 16.0) * 16.0;
   return std::max(static_cast<int32_t>(rounded), std::min(max_num_seqs, kMinStepTokens));
+}
+
+int32_t DefaultGpuStepTokens(int32_t max_num_seqs) {
+  return std::max(kMaxStepTokens, max_num_seqs);
 }
 
 StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicator) {
@@ -192,8 +197,11 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
 
   PlanLimits& limits = group.scheduler.limits;
   limits.max_num_seqs = options.max_num_seqs;
-  limits.max_num_tokens = options.max_num_batched_tokens.value_or(DefaultStepTokens(
-      local.config, computing, group.threads * communicator.size(), options.max_num_seqs));
+  limits.max_num_tokens = options.max_num_batched_tokens.value_or(
+      group.backend->device() == "cuda"
+          ? DefaultGpuStepTokens(options.max_num_seqs)
+          : DefaultStepTokens(local.config, computing, group.threads * communicator.size(),
+                              options.max_num_seqs));
   limits.vocab_size = static_cast<int32_t>(local.config.vocab_size);
   limits.block_size = options.block_size;
   group.scheduler.policy = options.policy;
@@ -254,7 +262,8 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   engine_options.scheduler = group.scheduler;
   engine_options.max_token_slowdown = options.max_token_slowdown;
   engine_options.board = options.board;
-  const double rate = AssumedCoreRate(computing) * group.threads * communicator.size();
+  const double rate =
+      AssumedRankRate(group.backend->device(), computing, group.threads) * communicator.size();
   engine_options.deadline = {.base = options.step_timeout,
                              .seconds_per_row = RowFlop(local.config) / rate,
                              .seconds_per_position = PositionFlop(local.config) / rate};

@@ -39,8 +39,9 @@ struct GroupOptions {
   std::optional<DType> kv_cache_dtype;  // empty: as the activations
   std::optional<int32_t> max_model_len;
   int32_t max_num_seqs = 256;
-  double max_token_slowdown = 0;                  // EngineOptions
-  std::optional<int32_t> max_num_batched_tokens;  // default: DefaultStepTokens
+  double max_token_slowdown = 0;  // EngineOptions
+  // Default: DefaultStepTokens, on a GPU DefaultGpuStepTokens.
+  std::optional<int32_t> max_num_batched_tokens;
   int32_t block_size = 16;
   std::optional<int64_t> kv_cache_memory_bytes;  // per rank
   std::optional<double> memory_fraction;
@@ -61,6 +62,9 @@ struct GroupOptions {
 // `max_num_seqs` or 64: with more sequences than rows, those that have waited longest decode first.
 int32_t DefaultStepTokens(const Qwen2Config& config, const std::string& isa, int threads_in_all,
                           int32_t max_num_seqs);
+// On a GPU, where reading the weights costs a step more than few rows do: 2048, at least
+// `max_num_seqs`.
+int32_t DefaultGpuStepTokens(int32_t max_num_seqs);
 
 // A rank that is ready to warm up. Members are destroyed in reverse.
 struct Group {

@@ -22,6 +22,10 @@ double AssumedCoreRate(std::string_view isa) {
   return isa == "avx512" ? 60e9 : isa == "avx2" ? 36e9 : 6e9;
 }
 
+double AssumedRankRate(std::string_view device, std::string_view isa, int threads) {
+  return device == "cuda" ? 20e12 : AssumedCoreRate(isa) * threads;
+}
+
 std::chrono::milliseconds StepDeadline::For(const StepPlan& plan) const {
   constexpr double kSlowest = 20.0;
   if (base.count() == 0) return base;

@@ -28,4 +28,8 @@ double PositionFlop(const Qwen2Config& config);
 // dtypes take three times as long there as this says. An emulated device: 10 MFLOP/s.
 double AssumedCoreRate(std::string_view isa);
 
+// FLOP per second of one rank: a GPU (device "cuda") 20 TFLOP/s, a few percent of what those from
+// sm_80 on reach in long steps, whatever the host's CPUs are; else that of its threads' cores.
+double AssumedRankRate(std::string_view device, std::string_view isa, int threads);
+
 }  // namespace phalanx

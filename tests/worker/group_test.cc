@@ -72,6 +72,8 @@ TEST(GroupTest, StepsTakeWhatIsComputedInTime) {
   EXPECT_EQ(DefaultStepTokens(small, "portable", 1, 64), 64);
   EXPECT_EQ(DefaultStepTokens(small, "portable", 1, 256), 64);
   EXPECT_EQ(DefaultStepTokens(small, "avx512", 10'000, 256), 2048);
+  EXPECT_EQ(DefaultGpuStepTokens(256), 2048);
+  EXPECT_EQ(DefaultGpuStepTokens(3000), 3000);
 }
 
 TEST(GroupTest, EveryRankGetsTheSameErrorForAMissingModel) {

@@ -33,6 +33,8 @@ TEST(StepDeadlineTest, AssumesWhatAFasterInstructionSetDoes) {
   EXPECT_GT(AssumedCoreRate("avx512"), AssumedCoreRate("avx2"));
   EXPECT_GT(AssumedCoreRate("avx2"), AssumedCoreRate("portable"));
   EXPECT_GT(AssumedCoreRate("portable"), AssumedCoreRate("emulated"));
+  EXPECT_EQ(AssumedRankRate("cpu", "avx2", 6), 6 * AssumedCoreRate("avx2"));
+  EXPECT_EQ(AssumedRankRate("cuda-emulated", "emulated", 2), 2 * AssumedCoreRate("emulated"));
   Qwen2Config tiny;
   tiny.hidden_size = 8;
   tiny.intermediate_size = 16;
@@ -43,6 +45,11 @@ TEST(StepDeadlineTest, AssumesWhatAFasterInstructionSetDoes) {
   // Per layer: q and o 8 x 8 each, k and v 8 x 4 each, three 8 x 16; two FLOP per weight.
   EXPECT_EQ(RowFlop(tiny), 2 * 2.0 * (8 * 8 * 2 + 8 * 4 * 2 + 3 * 8 * 16));
   EXPECT_EQ(PositionFlop(tiny), 4.0 * 2 * 2 * 4);
+}
+
+TEST(StepDeadlineTest, AGpuIsAsFastBesideFewCpus) {
+  EXPECT_EQ(AssumedRankRate("cuda", "sm_90", 1), AssumedRankRate("cuda", "sm_90", 64));
+  EXPECT_GT(AssumedRankRate("cuda", "sm_80", 1), AssumedRankRate("cpu", "amx", 64));
 }
 
 }  // namespace
