@@ -143,7 +143,7 @@ class LockstepEngine final : public Engine {
     }
   }
 
-  // What every rank does with a plan.
+  // What every rank does with a plan. Its errors name the step, wherever in it they show.
   StatusOr<std::vector<SampleResult>> Run(const StepPlan& plan, const StepDeadline& deadline) {
     PHALANX_RETURN_IF_ERROR(Validate(plan, limits_).WithContext("step plan"));
     last_step_ = plan.step;
@@ -152,15 +152,20 @@ class LockstepEngine final : public Engine {
     Publish(Activity::kForwardPass, allowed);
     for (const SlotInit& init : plan.inits) sampler_->InitSlot(init);
     for (const SequenceWork& work : plan.work) sampler_->TakeForced(work);
+    auto results = ForwardAndSample(plan, allowed);
+    if (!results.ok()) return results.status().WithContext(fmt::format("step {}", plan.step));
+    CountStep(begin);
+    return results;
+  }
+
+  StatusOr<std::vector<SampleResult>> ForwardAndSample(const StepPlan& plan,
+                                                       std::chrono::milliseconds allowed) {
     PHALANX_RETURN_IF_ERROR(ShareMasks(plan));
     const ForwardBatch batch = buffers_.Fill(plan, *sampler_);
     const StepScope scope(backend_);
-    const StatusOr<TensorView> logits = model_.Forward(batch);
-    if (!logits.ok()) return logits.status().WithContext(fmt::format("step {}", plan.step));
+    PHALANX_ASSIGN_OR_RETURN(const TensorView logits, model_.Forward(batch));
     Publish(Activity::kSampling, allowed);
-    auto results = sampler_->Sample(plan, *logits, masks_);
-    CountStep(begin);
-    return results;
+    return sampler_->Sample(plan, logits, masks_);
   }
 
   void LearnCost(const StepPlan& plan, Clock::duration time) {
