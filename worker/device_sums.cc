@@ -88,6 +88,7 @@ StatusOr<std::shared_ptr<DeviceCollectives>> CreateDeviceCollectives(
                                                  .init_timeout = options.init_timeout,
                                                  .board = options.board},
                                                 communicator)));
+  if (options.in_use != nullptr) options.in_use->Set(collectives);
   PHALANX_RETURN_IF_ERROR(
       AgreeOnStatus(communicator, ProveSums(*collectives, backend, options.init_timeout)));
   return collectives;

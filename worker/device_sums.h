@@ -26,6 +26,9 @@ struct DeviceSumsOptions {
   int ranks_per_gpu = 1;                           // NCCL takes no more
   std::chrono::milliseconds init_timeout{60'000};  // 0: no limit
   const LivenessBoard* board = nullptr;
+  // Told of the collectives before their first sum, for who ends a rank that waits in it; may be
+  // null.
+  CollectivesInUse* in_use = nullptr;
 };
 
 // Null where sums go through the host's memory; else they have summed once. Collective; the error

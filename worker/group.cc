@@ -191,9 +191,9 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
                                                     .nccl_library = options.nccl_library,
                                                     .ranks_per_gpu = options.ranks_per_gpu,
                                                     .init_timeout = options.step_timeout,
-                                                    .board = options.board},
+                                                    .board = options.board,
+                                                    .in_use = options.collectives_in_use},
                                                    *group.backend, communicator));
-  if (options.collectives_in_use != nullptr) options.collectives_in_use->Set(group.collectives);
 
   PlanLimits& limits = group.scheduler.limits;
   limits.max_num_seqs = options.max_num_seqs;

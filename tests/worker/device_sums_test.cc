@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <future>
 #include <string>
@@ -118,6 +119,27 @@ TEST(DeviceSumsTest, AFirstSumThatHangsHasADeadlineOnEveryRank) {
               DeadlineExceededError("rank 0: NCCL 2.18.0 has not connected for its first "
                                     "all-reduce within 0.2 s"));
   });
+}
+
+// As a watchdog does that has found another rank dead.
+TEST(DeviceSumsTest, AFirstSumThatHangsCanBeAborted) {
+  const EnvironmentVariable hang("NCCL_STAND_IN_HANG", "0:1");
+  CollectivesInUse in_use;
+  DeviceSumsOptions options = kNccl;
+  options.in_use = &in_use;
+  options.init_timeout = std::chrono::milliseconds(30'000);
+  std::atomic<bool> is_over = false;
+  std::thread watchdog([&] {
+    while (!is_over) {
+      in_use.Abort(UnavailableError("another rank is lost"));
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  });
+  OnRanks(1, "cuda-emulated", options, [](const Created& created) {
+    EXPECT_EQ(created.status(), UnavailableError("another rank is lost"));
+  });
+  is_over = true;
+  watchdog.join();
 }
 
 TEST(DeviceSumsTest, AnErrorBehindTheFirstSumIsSeen) {
