@@ -8,8 +8,12 @@
 // with two warps of D = 128, so that it fits into the 99 KiB of sm_86, sm_89 and sm_12x. No
 // registers spill.
 #include "kernels/cuda/attention_kernel.h"
+#include "kernels/gpu_facts.h"
 
 namespace phalanx::cuda::PHALANX_CUDA_NAMESPACE {
+
+static_assert(AttentionSharedBytes<BF16, 128, kAttentionFewerWarps, Numerics::kExact>() <=
+              kLeastSharedBytes);
 
 int32_t AttentionLargeWarps(int64_t head_dim, Numerics mode, size_t max_shared_bytes) {
   const auto bytes = [&]<int kHeadDim>() {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "kernels/cuda/gpu_backend.h"
+#include "kernels/gpu_facts.h"
 
 namespace phalanx::cuda {
 namespace device {
@@ -193,35 +194,27 @@ class Gpu final : public Device {
 };
 
 StatusOr<std::unique_ptr<Device>> OpenGpu(const GpuPlace& place) {
-  const auto refuse = [](std::string_view allowed) {
-    return InvalidField("--device", "cuda", allowed);
-  };
-  int driver = 0;
-  int runtime = 0;
-  int count = 0;
-  cudaDriverGetVersion(&driver);
-  cudaRuntimeGetVersion(&runtime);
-  if (driver == 0) return refuse("cpu: this host has no CUDA driver");
-  if (driver / 1000 < runtime / 1000) {
-    return refuse(fmt::format("cpu, or a driver for CUDA {} or later: this host's is for CUDA {}",
-                              runtime / 1000, driver / 1000));
-  }
-  const cudaError_t found = cudaGetDeviceCount(&count);
-  if (found != cudaSuccess || count == 0) {
-    return refuse(fmt::format("cpu: no GPU is usable here ({})", Text(found)));
-  }
-  PHALANX_RETURN_IF_ERROR(CheckGpuPlace(place, count));
+  CudaHostFacts host;
+  cudaDriverGetVersion(&host.driver_version);
+  cudaRuntimeGetVersion(&host.runtime_version);
+  const cudaError_t found = cudaGetDeviceCount(&host.num_gpus);
+  if (found != cudaSuccess) host.num_gpus = 0;
+  host.count_text = Text(found);
+  PHALANX_RETURN_IF_ERROR(CheckCudaHost(host));
+  PHALANX_RETURN_IF_ERROR(CheckGpuPlace(place, host.num_gpus));
   const int index = GpuIndex(place);
   cudaDeviceProp properties{};
   cudaStream_t compute = nullptr;
   cudaStream_t copy = nullptr;
   cudaError_t error = cudaGetDeviceProperties(&properties, index);
-  constexpr int kLeastMajor = 8;
-  if (error == cudaSuccess && properties.major < kLeastMajor) {
-    return refuse(fmt::format("GPUs from sm_80 on; GPU {}, {}, is sm_{}{}", index, properties.name,
-                              properties.major, properties.minor));
+  if (error == cudaSuccess) {
+    PHALANX_RETURN_IF_ERROR(CheckGpu({.index = index,
+                                      .name = properties.name,
+                                      .major = properties.major,
+                                      .minor = properties.minor,
+                                      .max_shared_bytes = properties.sharedMemPerBlockOptin}));
+    error = cudaSetDevice(index);
   }
-  if (error == cudaSuccess) error = cudaSetDevice(index);
   for (cudaStream_t* const stream : {&compute, &copy}) {
     if (error == cudaSuccess) error = cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking);
   }

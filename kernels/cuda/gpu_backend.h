@@ -10,9 +10,9 @@
 namespace phalanx::cuda {
 
 // On the GPU of the host that `place` says, as CUDA_VISIBLE_DEVICES numbers them. INVALID_ARGUMENT
-// naming
-// --device: no driver, one that is older than this build's runtime, no such GPU, or one before
-// sm_80. RESOURCE_EXHAUSTED where it has no memory for a context.
+// naming --device: no driver, one that is older than this build's runtime, no such GPU, or one that
+// cannot run the kernels (kernels/gpu_facts.h). RESOURCE_EXHAUSTED where it has no memory for a
+// context.
 StatusOr<std::unique_ptr<Backend>> CreateGpuBackend(const CudaBackendOptions& options,
                                                     const GpuPlace& place);
 
