@@ -193,6 +193,25 @@ class Gpu final : public Device {
   cudaStream_t copy_stream_;
 };
 
+// Compiled as all kernels are: what cannot load it can load none of them.
+__global__ void ProbeKernel() {}
+
+// The driver cannot make machine code for this GPU of what the build has: mostly PTX of a later
+// CUDA than it knows.
+bool IsOfKernelImages(cudaError_t error) {
+  switch (error) {
+    case cudaErrorInvalidDeviceFunction:
+    case cudaErrorInvalidKernelImage:
+    case cudaErrorInvalidPtx:
+    case cudaErrorJitCompilerNotFound:
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorUnsupportedPtxVersion:
+      return true;
+    default:
+      return false;
+  }
+}
+
 StatusOr<std::unique_ptr<Device>> OpenGpu(const GpuPlace& place) {
   CudaHostFacts host;
   cudaDriverGetVersion(&host.driver_version);
@@ -214,6 +233,19 @@ StatusOr<std::unique_ptr<Device>> OpenGpu(const GpuPlace& place) {
                                       .minor = properties.minor,
                                       .max_shared_bytes = properties.sharedMemPerBlockOptin}));
     error = cudaSetDevice(index);
+  }
+  if (error == cudaSuccess) {
+    cudaFuncAttributes attributes{};
+    error = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(ProbeKernel));
+  }
+  if (IsOfKernelImages(error)) {
+    return InvalidField(
+        "--device", "cuda",
+        fmt::format("cpu, or a driver for CUDA {}.{} or later: this host's is for CUDA {}.{}, and "
+                    "GPU {}, {}, loads no kernel: {}",
+                    host.runtime_version / 1000, host.runtime_version % 1000 / 10,
+                    host.driver_version / 1000, host.driver_version % 1000 / 10, index,
+                    properties.name, Text(error)));
   }
   for (cudaStream_t* const stream : {&compute, &copy}) {
     if (error == cudaSuccess) error = cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking);
