@@ -47,10 +47,13 @@ struct Config {
   int max_ctas = INT_MIN;
   const char* net_name = nullptr;
   int split_share = INT_MIN;
+  // 2.18 has padding here. Later versions have a field, and take `size` bytes as they are.
+  int reserved = INT_MIN;
 };
 static_assert(sizeof(UniqueId) == 128);
 static_assert(sizeof(Config) == 48);
-static_assert(offsetof(Config, blocking) == 16 && offsetof(Config, net_name) == 32);
+static_assert(offsetof(Config, blocking) == 16 && offsetof(Config, net_name) == 32 &&
+              offsetof(Config, reserved) == 44);
 
 // The functions, in NCCL's words. `stream` is a cudaStream_t.
 using GetVersion = Result(int* version);

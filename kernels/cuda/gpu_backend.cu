@@ -156,6 +156,7 @@ class Gpu final : public Device {
     for (Clock::time_point next_check = Clock::now() + kBetweenChecks;;) {
       const cudaError_t error = query();
       if (error != cudaErrorNotReady) return error;
+      cudaGetLastError();  // the thread's next launch is not to blame for that
       if (Clock::now() < next_check) continue;
       if (const Status status = watch()->Check(); !status.ok()) {
         const std::lock_guard lock(mutex_);
