@@ -67,6 +67,22 @@ template <typename Params, void (*kernel)(Params)>
 }
 #endif
 
+#ifdef __CUDACC__
+// Whether an error that a launch returns is surely its own: others may be of any kernel before it,
+// since these run while the host goes on.
+inline bool IsOfLaunch(cudaError_t error) {
+  switch (error) {
+    case cudaErrorInvalidConfiguration:
+    case cudaErrorInvalidValue:
+    case cudaErrorLaunchOutOfResources:
+    case cudaErrorNoKernelImageForDevice:
+      return true;
+    default:
+      return false;
+  }
+}
+#endif
+
 template <auto kernel, typename Params>
 void Launch(Stream& stream, std::string_view name, const LaunchShape& shape, const Params& params) {
   if (!stream.status().ok()) return;
@@ -85,7 +101,8 @@ void Launch(Stream& stream, std::string_view name, const LaunchShape& shape, con
         dim3(static_cast<unsigned>(shape.threads)), arguments, shape.shared_bytes, stream.handle());
   }
   if (error != cudaSuccess) {
-    stream.Note(InternalError("kernel {}: {}", name, cudaGetErrorString(error)));
+    stream.Note(InternalError("{}kernel {}: {}", IsOfLaunch(error) ? "" : "at or before ", name,
+                              cudaGetErrorString(error)));
   }
 #else
   stream.Note(stream.executor().Run(name, shape, {RunThread<Params, kernel>, &params}));
