@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "kernels/base/cpus.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -86,6 +87,12 @@ StatusOr<std::unique_ptr<Backend>> CreateCuda(const BackendOptions& options) {
 #endif
 
 }  // namespace
+
+void PrepareEnvironment(const std::string& device) {
+  // Else each kernel is loaded at its first launch, into memory that the KV pool may have taken.
+  constexpr int kKeepWhatIsSet = 0;
+  if (device == "cuda") setenv("CUDA_MODULE_LOADING", "EAGER", kKeepWhatIsSet);
+}
 
 StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options) {
   const std::vector<std::string> devices = AvailableDevices();

@@ -29,6 +29,10 @@ struct BackendOptions {
   std::vector<int> cpus{};
 };
 
+// What a process that is to compute on `device` tells the device's libraries in the environment.
+// Before the process has threads: others may read the environment meanwhile.
+void PrepareEnvironment(const std::string& device);
+
 // INVALID_ARGUMENT naming --device, --dtype, --numerics, --threads or --cpu-isa, the value and what
 // this build and machine allow.
 StatusOr<std::unique_ptr<Backend>> CreateBackend(const BackendOptions& options);

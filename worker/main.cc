@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 
+#include "kernels/backend_factory.h"
 #include "parallel/mpi_environment.h"
 #include "parallel/watched_communicator.h"
 #include "worker/engine_channel.h"
@@ -251,6 +252,7 @@ int main(int argc, char** argv) {
   if (const auto* exit = std::get_if<phalanx::ExitCode>(&options)) return exit->value;
   const auto& parsed = std::get<phalanx::WorkerOptions>(options);
   phalanx::ConfigureLog("worker", parsed.log_level, parsed.log_format);
+  phalanx::PrepareEnvironment(parsed.group.device);
   if (phalanx::LaunchedByMpi()) phalanx::DieWithLauncher();
   return phalanx::Run(parsed);
 }

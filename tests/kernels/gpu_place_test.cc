@@ -1,7 +1,11 @@
-// Ranks that share a host's GPUs.
+// Ranks that share a host's GPUs, and the environment that a GPU's libraries find.
 #include "kernels/gpu_place.h"
 
 #include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "kernels/backend_factory.h"
 
 namespace phalanx {
 namespace {
@@ -31,6 +35,19 @@ TEST(GpuPlaceTest, MoreRanksThanTheGpusTakeAreRefused) {
   EXPECT_EQ(
       CheckGpuPlace({.local_rank = 6, .ranks_per_gpu = 3}, 2),
       InvalidField("--device", "cuda", "at most 6 ranks on this host: 2 GPUs x --ranks-per-gpu 3"));
+}
+
+TEST(PrepareEnvironmentTest, KernelsForGpusAreLoadedAtOnceUnlessSomebodySaysOtherwise) {
+  const char* const kName = "CUDA_MODULE_LOADING";
+  unsetenv(kName);
+  PrepareEnvironment("cpu");
+  EXPECT_EQ(getenv(kName), nullptr);
+  PrepareEnvironment("cuda");
+  EXPECT_STREQ(getenv(kName), "EAGER");
+  setenv(kName, "LAZY", 1);
+  PrepareEnvironment("cuda");
+  EXPECT_STREQ(getenv(kName), "LAZY");
+  unsetenv(kName);
 }
 
 }  // namespace
