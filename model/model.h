@@ -70,6 +70,10 @@ class Qwen2Model {
   // and the backend's.
   virtual StatusOr<TensorView> Forward(const ForwardBatch& batch) = 0;
 
+  // [max_num_logit_rows, vocab_local] f32 in the backend's memory that no step writes: for those
+  // who change logits and need them as they were.
+  virtual TensorView kept_logits() const = 0;
+
   virtual void SetTraceSink(TraceSink sink) = 0;
 };
 

@@ -62,6 +62,7 @@ class Activations {
     sum(last_delta, "last delta", logit_rows, hidden);
     input(last_normed, "last normed", logit_rows, hidden);
     sum(logits, "logits", logit_rows, shard.vocab.size());
+    sum(kept_logits, "raw logits of adjusted rows", logit_rows, shard.vocab.size());
     PHALANX_ASSIGN_OR_RETURN(block_, backend.AllocateParts(plan));
     return OkStatus();
   }
@@ -92,6 +93,7 @@ class Activations {
   TensorView last_delta;     // [num_logit_rows, hidden_size]
   TensorView last_normed;    // [num_logit_rows, hidden_size]
   TensorView logits;         // [num_logit_rows, vocab_local]
+  TensorView kept_logits;    // [max_num_logit_rows, vocab_local]
 
  private:
   std::unique_ptr<Buffer> block_;  // all of the above
@@ -130,6 +132,7 @@ class Qwen2ModelImpl final : public Qwen2Model {
   }
 
   StatusOr<TensorView> Forward(const ForwardBatch& batch) override;
+  TensorView kept_logits() const override { return buffers_.kept_logits; }
   void SetTraceSink(TraceSink sink) override { trace_ = std::move(sink); }
 
  private:

@@ -65,6 +65,7 @@ class ShardedSampler final : public Sampler {
   ShardedSampler(const SamplerOptions& options, const ShardSpec& shard, Backend& backend,
                  Communicator& communicator)
       : vocab_(shard.vocab),
+        kept_logits_(options.kept_logits),
         backend_(backend),
         communicator_(communicator),
         shards_(VocabularyShards(options.vocab_size, shard.size)),
@@ -74,6 +75,8 @@ class ShardedSampler final : public Sampler {
         row_gather_(shards_, communicator) {
     PHALANX_CHECK_EQ(shard.size, communicator.size());
     PHALANX_CHECK(shards_[static_cast<size_t>(shard.rank)] == vocab_);
+    PHALANX_CHECK_EQ(kept_logits_.cols, vocab_.size());
+    PHALANX_CHECK_EQ(kept_logits_.stride, vocab_.size());
   }
 
   void InitSlot(const SlotInit& init) override {
@@ -102,8 +105,7 @@ class ShardedSampler final : public Sampler {
   // Everything that happens on this shard alone, and the one exchange.
   Status SelectAndExchange(const TensorView& logits, const TokenMasks& masks);
   void Select(const TensorView& logits, size_t first_task, size_t num_tasks);
-  Status Adjust(const TensorView& logits, const TokenMasks& masks);
-  StatusOr<float*> ReserveRaw(size_t num_rows);
+  void Adjust(const TensorView& logits, const TokenMasks& masks);
   Status RaiseMinLogits(const TensorView& logits);
   void FillExchange();
 
@@ -118,6 +120,7 @@ class ShardedSampler final : public Sampler {
   TokenLogprobs Logprobs(size_t raw_task, int32_t token_id, float raw_logit, int32_t num_top);
 
   const Range vocab_;
+  const TensorView kept_logits_;  // rows before they were adjusted
   Backend& backend_;
   Communicator& communicator_;
   const std::vector<Range> shards_;
@@ -129,7 +132,6 @@ class ShardedSampler final : public Sampler {
   RowGather row_gather_;
   std::vector<CandidateResult> local_;  // per task
   std::vector<RowAdjustment> adjustments_;
-  std::unique_ptr<Buffer> raw_;  // [rows, vocab_local] f32: rows before they were adjusted
   std::vector<CandidateTask> max_tasks_;
   std::vector<CandidateResult> max_results_;
   std::vector<float> max_send_, max_recv_;
@@ -177,23 +179,12 @@ Status ShardedSampler::RaiseMinLogits(const TensorView& logits) {
   return OkStatus();
 }
 
-StatusOr<float*> ShardedSampler::ReserveRaw(size_t num_rows) {
-  const size_t row_bytes = static_cast<size_t>(vocab_.size()) * sizeof(float);
-  if (num_rows * row_bytes == 0) return nullptr;
-  if (raw_ != nullptr && raw_->size_bytes() >= num_rows * row_bytes) {
-    return static_cast<float*>(raw_->data());
-  }
-  raw_.reset();
-  // With room to spare, so that after some steps it stays.
-  const size_t bytes = std::min(2 * num_rows, slots_.size()) * row_bytes;
-  PHALANX_ASSIGN_OR_RETURN(raw_, backend_.Allocate(bytes, "raw logits of adjusted rows"));
-  return static_cast<float*>(raw_->data());
-}
-
-Status ShardedSampler::Adjust(const TensorView& logits, const TokenMasks& masks) {
+void ShardedSampler::Adjust(const TensorView& logits, const TokenMasks& masks) {
   adjustments_.clear();
   const auto num_raw = std::ranges::count_if(step_.sampled(), &SampledRow::WantsRaw);
-  PHALANX_ASSIGN_OR_RETURN(float* raw, ReserveRaw(static_cast<size_t>(num_raw)));
+  PHALANX_CHECK_LE(num_raw, kept_logits_.rows);
+  // Null where this rank has no columns.
+  float* raw = vocab_.size() == 0 ? nullptr : static_cast<float*>(kept_logits_.data);
   size_t next_mask = 0;
   for (SampledRow& row : step_.sampled()) {
     if (!row.adjusted) continue;
@@ -210,7 +201,6 @@ Status ShardedSampler::Adjust(const TensorView& logits, const TokenMasks& masks)
     raw += vocab_.size();
   }
   if (!adjustments_.empty()) backend_.AdjustLogits(logits, vocab_.begin, adjustments_);
-  return OkStatus();
 }
 
 void ShardedSampler::FillExchange() {
@@ -239,7 +229,7 @@ void ShardedSampler::FillExchange() {
 Status ShardedSampler::SelectAndExchange(const TensorView& logits, const TokenMasks& masks) {
   const size_t num_raw = step_.num_raw_tasks();
   Select(logits, 0, num_raw);
-  PHALANX_RETURN_IF_ERROR(Adjust(logits, masks));
+  Adjust(logits, masks);
   PHALANX_RETURN_IF_ERROR(RaiseMinLogits(logits));
   Select(logits, num_raw, step_.tasks().size() - num_raw);
   PHALANX_RETURN_IF_ERROR(backend_.Finish());

@@ -57,6 +57,9 @@ struct SamplerOptions {
   int32_t max_num_seqs = 0;
   int64_t vocab_size = 0;
   int32_t top_p_candidates = kTopPCandidates;  // per shard; equal on all ranks
+  // [at least as many rows as a step samples, vocab_local] f32 in the backend's memory: raw logits
+  // of adjusted rows whose log-probabilities are asked for. It outlives the sampler.
+  TensorView kept_logits{};
 };
 
 class Sampler {

@@ -150,7 +150,8 @@ TEST_F(DeviceGroupTest, TheDevicesTimeInCollectivesCountsAsTheRanks) {
 
 TEST_F(DeviceGroupTest, ThePoolIsAShareOfWhatTheLargestStepLeaves) {
   // So little that the pool is all of it.
-  options_.emulated_memory_bytes = size_t{4} << 20;
+  constexpr int64_t kMemoryBytes = int64_t{5} << 20;
+  options_.emulated_memory_bytes = size_t{kMemoryBytes};
   options_.max_num_seqs = 256;
   for (const double fraction : {0.9, 0.5}) {
     options_.memory_fraction = fraction;
@@ -160,7 +161,7 @@ TEST_F(DeviceGroupTest, ThePoolIsAShareOfWhatTheLargestStepLeaves) {
     for (const MemoryUse& use : group->backend->Memory()) {
       if (use.where == MemoryUse::Where::kDevice && use.name != "KV cache") besides += use.bytes;
     }
-    const double room = fraction * static_cast<double>((int64_t{4} << 20) - besides);
+    const double room = fraction * static_cast<double>(kMemoryBytes - besides);
     constexpr double kBlockBytes = 2 * 2 * 16 * 64 * 2;  // K and V, layers, slots, dims, bytes
     EXPECT_LE(static_cast<double>(group->kv_bytes), room);
     EXPECT_GT(static_cast<double>(group->kv_bytes), room - kBlockBytes);

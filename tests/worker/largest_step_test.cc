@@ -17,6 +17,7 @@ class RecordingModel final : public Qwen2Model {
   const Qwen2Config& config() const override { return config_; }
   const ShardSpec& shard() const override { return shard_; }
   int64_t weight_bytes() const override { return 0; }
+  TensorView kept_logits() const override { return {}; }
   KvCacheSpec KvSpec(int64_t num_blocks, int64_t block_size, DType dtype) const override {
     return {.num_layers = 2,
             .num_blocks = num_blocks,

@@ -95,16 +95,21 @@ TEST(CudaSamplerEdgesTest, NanEndsOnlyItsOwnRequest) {
 }
 
 // A kernel that no step launches is tested for nothing.
-TEST(CudaSamplerKernelsTest, AllRun) {
-  auto device = std::move(cuda::emulated::OpenEmulatedDevice(size_t{1} << 30, 1)).value();
-  const cuda::emulation::Executor& executor = device->stream().executor();
-  const auto backend = cuda::emulated::CreateCudaBackend({}, std::move(device));
+TEST(CudaSamplerKernelsTest, AllRunAndNothingIsAllocated) {
+  auto opened = std::move(cuda::emulated::OpenEmulatedDevice(size_t{1} << 30, 1)).value();
+  const cuda::emulated::Device* const device = opened.get();
+  const cuda::emulation::Executor& executor = opened->stream().executor();
+  const auto backend = cuda::emulated::CreateCudaBackend({}, std::move(opened));
   ASSERT_TRUE(backend->PrepareSteps(testing::SamplingLimits(1, kVocab)).ok());
   const auto communicator = MakeSingleCommunicator();
   const ShardSpec shard = MakeShardSpec(
       {.num_heads = 4, .num_kv_heads = 2, .intermediate_size = 256, .vocab_size = kVocab}, 0, 1);
+  const auto kept = std::move(backend->Allocate(kVocab * sizeof(float), "kept logits")).value();
   const auto sampler =
-      Sampler::Create({.max_num_seqs = 1, .vocab_size = kVocab}, shard, *backend, *communicator);
+      Sampler::Create({.max_num_seqs = 1,
+                       .vocab_size = kVocab,
+                       .kept_logits = MakeTensor(kept->data(), DType::kF32, 1, kVocab)},
+                      shard, *backend, *communicator);
   SlotInit init;
   init.params.temperature = 0.8F;
   init.params.logprobs = 2;
@@ -120,11 +125,15 @@ TEST(CudaSamplerKernelsTest, AllRun) {
   const Row row = RandomRow(8);
   const auto logits = std::move(backend->Allocate(row.size() * sizeof(float), "logits")).value();
   const TensorView view = MakeTensor(logits->data(), DType::kF32, 1, kVocab);
+  // A client decides what a step computes, but never what it takes.
+  const int64_t allocated = device->num_allocations();
   for (int step = 0; step < 2; ++step) {
     backend->CopyToDevice(logits->data(), row.data(), row.size() * sizeof(float));
     const auto results = sampler->Sample(plan, view, TokenMasks(kVocab));
     ASSERT_TRUE(results.ok()) << results.status();
     EXPECT_THAT(results->front().token_id, ::testing::AnyOf(5, 700));
+    EXPECT_EQ(results->front().logprobs.top.size(), 2U);
+    EXPECT_EQ(device->num_allocations(), allocated);
   }
   std::vector<std::string> launched;
   for (const auto& [name, count] : executor.launches()) launched.push_back(name);

@@ -41,10 +41,18 @@ std::vector<std::vector<SampleResult>> RunSampler(const GroupSetup& setup,
     const Status prepared = backend->PrepareSteps(
         testing::SamplingLimits(static_cast<int64_t>(cases.size()), shard.vocab.size()));
     ASSERT_TRUE(prepared.ok()) << prepared;
-    const auto sampler = Sampler::Create({.max_num_seqs = static_cast<int32_t>(cases.size()),
-                                          .vocab_size = setup.vocab,
-                                          .top_p_candidates = setup.top_p_candidates},
-                                         shard, *backend, communicator);
+    const auto num_rows = static_cast<int64_t>(cases.size());
+    const auto kept =
+        std::move(
+            backend->Allocate(static_cast<size_t>(num_rows * shard.vocab.size()) * sizeof(float),
+                              "kept logits"))
+            .value();
+    const auto sampler = Sampler::Create(
+        {.max_num_seqs = static_cast<int32_t>(cases.size()),
+         .vocab_size = setup.vocab,
+         .top_p_candidates = setup.top_p_candidates,
+         .kept_logits = MakeTensor(kept->data(), DType::kF32, num_rows, shard.vocab.size())},
+        shard, *backend, communicator);
     StepPlan plan;
     for (size_t i = 0; i < cases.size(); ++i) {
       SlotInit init = cases[i].init;
