@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "coordinator/core/fair_share.h"
+#include "tests/coordinator/head_only_call.h"
 #include "tests/coordinator/test_service.h"
 
 namespace phalanx {
@@ -270,22 +271,12 @@ TEST_F(WithKeys, EveryMethodAsksForOne) {
 }
 
 TEST_F(WithKeys, AStrangerIsRefusedBeforeTheMessageComes) {
-  grpc::GenericStub stub(service_.channel());
   for (const char* method : {"Generate", "GenerateStream", "Chat", "ChatStream", "Tokenize",
                              "Detokenize", "GetModelInfo", "GetServerInfo"}) {
     grpc::ClientContext context;
     context.AddMetadata("authorization", "Bearer wrong");
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-    grpc::CompletionQueue queue;
-    const auto call =
-        stub.PrepareCall(&context, fmt::format("/phalanx.v1.Inference/{}", method), &queue);
-    grpc::Status status;
-    call->StartCall(&context);
-    call->Finish(&status, &status);
-    void* tag = nullptr;
-    for (bool ok = false; tag != &status;) ASSERT_TRUE(queue.Next(&tag, &ok));
+    const grpc::Status status = testing::CallWithoutMessage(service_.channel(), context, method);
     EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED) << method;
-    queue.Shutdown();
   }
 }
 

@@ -1,12 +1,11 @@
 // Streams that end otherwise: cancelled, too late, badly served, or read too slowly.
-#include <fmt/format.h>
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
 #include <thread>
 
 #include "google/rpc/error_details.pb.h"
+#include "tests/coordinator/head_only_call.h"
 #include "tests/coordinator/test_service.h"
 
 namespace phalanx {
@@ -234,22 +233,12 @@ TEST(EndingsTest, AMessageThatDoesNotComeIsNotWaitedForLong) {
   limits.max_message_time = std::chrono::milliseconds(200);
   TestService service(limits);
   service.AttachEngine();
-  grpc::GenericStub stub(service.channel());
   for (const char* method : {"Generate", "ChatStream", "Tokenize"}) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-    grpc::CompletionQueue queue;
-    const auto call =
-        stub.PrepareCall(&context, fmt::format("/phalanx.v1.Inference/{}", method), &queue);
-    grpc::Status status;
-    call->StartCall(&context);
-    call->Finish(&status, &status);
-    void* tag = nullptr;
-    for (bool ok = false; tag != &status;) ASSERT_TRUE(queue.Next(&tag, &ok));
+    const grpc::Status status = testing::CallWithoutMessage(service.channel(), context, method);
     EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED) << method;
     EXPECT_EQ(status.error_message(),
               "the message of the call did not come within 0.2 s (--max-message-time)");
-    queue.Shutdown();
   }
 }
 
