@@ -193,9 +193,11 @@ int Run(const CoordinatorOptions& options) {
     server->Shutdown();
     return refuse(engine.status());
   }
-  spdlog::info("model={} tokenizer_vocab={} chat_template={} engine={}", (*model)->id(),
+  spdlog::info("model={} tokenizer_vocab={} chat_template={} engine={} max_first_token_wait={}s",
+               (*model)->id(),
                (*model)->tokenizer() == nullptr ? 0 : (*model)->tokenizer()->vocab_size(),
-               (*model)->chat_template().name(), options.engine.string());
+               (*model)->chat_template().name(), options.engine.string(),
+               Seconds(options.limits.max_first_token_wait));
   std::printf("listening %s\n", addresses.c_str());
   std::fflush(stdout);
 

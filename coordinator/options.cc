@@ -16,6 +16,7 @@ namespace phalanx {
 namespace {
 
 constexpr int kUsageError = 2;
+constexpr char kFirstTokenWait[] = "--max-first-token-wait";
 
 void AddLimits(CLI::App* app, Limits* limits) {
   struct Row {
@@ -60,8 +61,9 @@ void AddLimits(CLI::App* app, Limits* limits) {
       ->capture_default_str();
   AddGrammarLimits(*app, limits->grammar);
   AddSeconds(app, "--max-request-time", &limits->max_request_time, "one request, queue included");
-  AddSeconds(app, "--max-first-token-wait", &limits->max_first_token_wait,
-             "a request that would wait longer for its first token is refused");
+  AddSeconds(app, kFirstTokenWait, &limits->max_first_token_wait,
+             "a request that would wait longer for its first token is refused; unless given, 1.5 "
+             "where keys, TLS or a --host that is not loopback serve others");
   AddSeconds(app, "--max-idle-time", &limits->max_idle_time, "a gRPC connection without calls");
   AddSeconds(app, "--max-message-time", &limits->max_message_time,
              "until the message of a gRPC call is there");
@@ -73,7 +75,7 @@ void AddLimits(CLI::App* app, Limits* limits) {
       "health says NOT_SERVING once a rank has been silent for so long, or a step is so much "
       "later than it should be")
       ->check(CLI::Range(kLeastStallSeconds, 1e6));
-  for (const char* flag : {"--max-request-time", "--max-first-token-wait", "--max-idle-time",
+  for (const char* flag : {"--max-request-time", kFirstTokenWait, "--max-idle-time",
                            "--max-message-time", "--max-stalled-write", "--max-engine-stall"}) {
     app->get_option(flag)->group("Limits");
   }
@@ -90,11 +92,32 @@ void AddTlsOptions(CLI::App* app, TlsFiles* files) {
       ->needs(certificate);
 }
 
+bool HasKeys(const KeyOptions& keys) { return !keys.file.empty() || !keys.plain.empty(); }
+
+bool ListensOnTcp(const CoordinatorOptions& options) {
+  return options.server.unix_path.empty() || options.http.listens_on_tcp();
+}
+
+// Whether others than who started it are expected to come.
+StatusOr<bool> ServesOthers(const CoordinatorOptions& options) {
+  if (HasKeys(options.keys) || options.tls.enabled()) return true;
+  if (!ListensOnTcp(options)) return false;
+  PHALANX_ASSIGN_OR_RETURN(const bool loopback, IsLoopback(options.server.host));
+  return !loopback;
+}
+
+// One's own batch jobs wait for minutes. Others leave: for them a first token within two seconds is
+// three quarters wait, since under overload the queue is always about as long as it may be.
+Status ChooseFirstTokenWait(CoordinatorOptions& options) {
+  constexpr std::chrono::milliseconds kOthers(1500);
+  PHALANX_ASSIGN_OR_RETURN(const bool serves_others, ServesOthers(options));
+  if (serves_others) options.limits.max_first_token_wait = kOthers;
+  return OkStatus();
+}
+
 Status CheckHost(const CoordinatorOptions& options, bool insecure) {
-  const bool grpc_on_tcp = options.server.unix_path.empty();
-  if (insecure || !(grpc_on_tcp || options.http.listens_on_tcp())) return OkStatus();
-  const bool has_keys = !options.keys.file.empty() || !options.keys.plain.empty();
-  const bool is_private = has_keys || !options.tls.client_authorities.empty();
+  if (insecure || !ListensOnTcp(options)) return OkStatus();
+  const bool is_private = HasKeys(options.keys) || !options.tls.client_authorities.empty();
   if (options.tls.enabled() && is_private) return OkStatus();
   PHALANX_ASSIGN_OR_RETURN(const bool loopback, IsLoopback(options.server.host));
   if (loopback) return OkStatus();
@@ -187,7 +210,8 @@ std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* co
   if (reflection) options.server.reflection = Reflection::kOn;
   options.http.server.host = options.http.server.unix_socket.empty() ? options.server.host : "";
   if (log_format == "json") options.log_format = LogFormat::kJson;
-  const Status status = CheckHost(options, insecure);
+  Status status = CheckHost(options, insecure);
+  if (status.ok() && app.count(kFirstTokenWait) == 0) status = ChooseFirstTokenWait(options);
   if (!status.ok()) {
     std::fprintf(stderr, "coordinator: %s\n", status.message().c_str());
     return ExitCode{kUsageError};

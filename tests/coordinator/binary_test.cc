@@ -202,6 +202,32 @@ TEST(BinaryTest, WhatCannotWorkIsRefusedWithItsName) {
   }
 }
 
+TEST(BinaryTest, WhoServesOthersKeepsTheQueueShort) {
+  struct Row {
+    std::vector<std::string> flags;
+    const char* wait;
+  };
+  const Row rows[] = {
+      {{}, "max_first_token_wait=300s"},
+      {{"--grpc-uds", "grpc.sock"}, "max_first_token_wait=300s"},
+      {{"--api-key", "a key of sixteen or more"}, "max_first_token_wait=1.5s"},
+      {{"--host", "0.0.0.0", "--insecure"}, "max_first_token_wait=1.5s"},
+      {{"--host", "0.0.0.0", "--insecure", "--max-first-token-wait", "60"},
+       "max_first_token_wait=60s"},
+  };
+  for (const Row& row : rows) {
+    const TempDir dir;
+    std::vector<std::string> flags = row.flags;
+    for (std::string& flag : flags) {
+      if (flag == "grpc.sock") flag = (dir.path() / flag).string();
+    }
+    Process process(dir, Flags(dir, flags));
+    process.Address();
+    EXPECT_EQ(process.Stop(SIGTERM), 0) << row.wait;
+    EXPECT_THAT(process.err(), HasSubstr(row.wait));
+  }
+}
+
 TEST(BinaryTest, APortInUseIsNamed) {
   const TempDir dir;
   Process first(dir, Flags(dir));

@@ -11,6 +11,15 @@
 
 namespace phalanx::testing {
 
+// Until the operations that use the queue have ended, in whatever order. Each holds memory until it
+// is taken from there.
+inline void TakeAll(grpc::CompletionQueue& queue) {
+  queue.Shutdown();
+  void* tag = nullptr;
+  for (bool ok = false; queue.Next(&tag, &ok);) {
+  }
+}
+
 // Sends the head of a call of phalanx.v1.Inference and nothing more, and waits for its end, at most
 // 20 s.
 inline grpc::Status CallWithoutMessage(const std::shared_ptr<grpc::Channel>& channel,
@@ -23,10 +32,7 @@ inline grpc::Status CallWithoutMessage(const std::shared_ptr<grpc::Channel>& cha
   grpc::Status status(grpc::StatusCode::UNKNOWN, "the call has no end");
   call->StartCall(&context);
   call->Finish(&status, &status);
-  void* tag = nullptr;
-  for (bool ok = false; tag != &status && queue.Next(&tag, &ok);) {
-  }
-  queue.Shutdown();
+  TakeAll(queue);
   return status;
 }
 
