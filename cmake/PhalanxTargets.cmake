@@ -54,6 +54,12 @@ endfunction()
 # Programs of all tests but those with the label slow.
 add_custom_target(quick_tests)
 
+# Percent of their random cases that tests run which are slow without optimization.
+set(PHALANX_TEST_EFFORT 100)
+if(PHALANX_SANITIZE)
+  set(PHALANX_TEST_EFFORT 10)
+endif()
+
 # phalanx_test(NAME SOURCES ... DEPS ... LABELS ... TIMEOUT seconds SHARDS n): a GoogleTest executable and its ctest
 # entry, or n entries that divide its cases.
 function(phalanx_test name)
@@ -65,7 +71,7 @@ function(phalanx_test name)
   target_link_libraries(${name} PRIVATE phalanx_options ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_compile_definitions(${name} PRIVATE PHALANX_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
-    PHALANX_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
+    PHALANX_BIN_DIR="${CMAKE_BINARY_DIR}/bin" PHALANX_TEST_EFFORT=${PHALANX_TEST_EFFORT})
   if(NOT "slow" IN_LIST ARG_LABELS)
     add_dependencies(quick_tests ${name})
   endif()

@@ -7,6 +7,6 @@ launch/build.sh release
 report=$PWD/build/release/ctest.xml
 rm -f "$report"
 rc=0
-ctest --preset release --output-on-failure --test-output-size-passed 10000000 --test-output-size-failed 10000000 --output-junit "$report" "$@" || rc=$?
+ctest --preset release -j "$(nproc)" --output-on-failure --test-output-size-passed 10000000 --test-output-size-failed 10000000 --output-junit "$report" "$@" || rc=$?
 python3 tests/testing/count_results.py "$report"
 exit "$rc"

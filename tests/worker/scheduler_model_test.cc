@@ -15,7 +15,7 @@
 namespace phalanx {
 namespace {
 
-constexpr int64_t kNumEpisodes = 600;
+constexpr int64_t kNumEpisodes = 6 * PHALANX_TEST_EFFORT;
 constexpr int64_t kOperationsPerEpisode = 4100;
 constexpr size_t kMaxLive = 12;
 // Far above what was seen, far below never.
@@ -258,12 +258,12 @@ TEST_P(SchedulerModelTest, KeepsItsInvariantsOverRandomOperations) {
       totals.hits, totals.most_steps);
   // The test is only worth something where all of this happened.
   EXPECT_GE(totals.operations, kNumEpisodes / 2 * kOperationsPerEpisode);
-  EXPECT_GT(totals.finished, 10000);
-  EXPECT_GT(totals.cancelled, 1000);
-  EXPECT_GT(totals.appended, 10000);
-  EXPECT_GT(totals.refused, 1000);
-  EXPECT_GT(totals.preemptions, 1000);
-  EXPECT_GT(totals.hits, 10000);
+  EXPECT_GT(totals.finished, 16 * kNumEpisodes);
+  EXPECT_GT(totals.cancelled, kNumEpisodes);
+  EXPECT_GT(totals.appended, 16 * kNumEpisodes);
+  EXPECT_GT(totals.refused, kNumEpisodes);
+  EXPECT_GT(totals.preemptions, kNumEpisodes);
+  EXPECT_GT(totals.hits, 16 * kNumEpisodes);
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, SchedulerModelTest,
