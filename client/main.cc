@@ -13,6 +13,7 @@
 #include "client/batch.h"
 #include "client/bench.h"
 #include "client/chat.h"
+#include "client/eval.h"
 #include "client/generate.h"
 #include "client/key.h"
 #include "client/template.h"
@@ -63,6 +64,7 @@ int main(int argc, char** argv) {
   phalanx::AddChat(app, command);
   phalanx::AddBatch(app, command);
   phalanx::AddBench(app, command);
+  phalanx::AddEval(app, command);
   phalanx::AddTop(app, command);
   phalanx::AddTokenize(app, command);
   phalanx::AddDetokenize(app, command);

@@ -214,7 +214,7 @@ int Run(const CoordinatorOptions& options) {
 }  // namespace phalanx
 
 int main(int argc, char** argv) {
-  const auto options = phalanx::ParseOptions(argc, argv);
+  const auto options = phalanx::ParseCoordinatorOptions(argc, argv);
   if (const auto* exit = std::get_if<phalanx::ExitCode>(&options)) return exit->value;
   const auto& parsed = std::get<phalanx::CoordinatorOptions>(options);
   phalanx::ConfigureLog("coordinator", parsed.log_level, parsed.log_format);

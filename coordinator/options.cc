@@ -129,7 +129,8 @@ Status CheckHost(const CoordinatorOptions& options, bool insecure) {
 
 }  // namespace
 
-std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* const* argv) {
+std::variant<CoordinatorOptions, ExitCode> ParseCoordinatorOptions(int argc,
+                                                                   const char* const* argv) {
   CoordinatorOptions options;
   options.engine = DefaultEngineSocket();
   bool insecure = false;

@@ -37,6 +37,7 @@ struct ExitCode {
 };
 
 // Prints help, version or what is wrong, and gives the exit code: 0, or 2 for a wrong command line.
-std::variant<CoordinatorOptions, ExitCode> ParseOptions(int argc, const char* const* argv);
+std::variant<CoordinatorOptions, ExitCode> ParseCoordinatorOptions(int argc,
+                                                                   const char* const* argv);
 
 }  // namespace phalanx

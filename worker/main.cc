@@ -248,7 +248,7 @@ int Run(WorkerOptions options) {
 }  // namespace phalanx
 
 int main(int argc, char** argv) {
-  const auto options = phalanx::ParseOptions(argc, argv);
+  const auto options = phalanx::ParseWorkerOptions(argc, argv);
   if (const auto* exit = std::get_if<phalanx::ExitCode>(&options)) return exit->value;
   const auto& parsed = std::get<phalanx::WorkerOptions>(options);
   phalanx::ConfigureLog("worker", parsed.log_level, parsed.log_format);

@@ -259,7 +259,7 @@ StatusOr<int64_t> ParseCount(std::string_view flag, std::string_view text) {
   return static_cast<int64_t>(value);
 }
 
-std::variant<WorkerOptions, ExitCode> ParseOptions(int argc, const char* const* argv) {
+std::variant<WorkerOptions, ExitCode> ParseWorkerOptions(int argc, const char* const* argv) {
   WorkerOptions options;
   CLI::App app("Phalanx worker: one rank of the group that mpirun starts.", "worker");
   app.set_version_flag("--version", std::string("phalanx worker ") + PHALANX_VERSION);

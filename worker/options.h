@@ -30,7 +30,7 @@ struct ExitCode {
 
 // Options, or the code to exit with because --help or --version was asked for (0) or a flag is
 // wrong (2); the message has been printed, by one rank only.
-std::variant<WorkerOptions, ExitCode> ParseOptions(int argc, const char* const* argv);
+std::variant<WorkerOptions, ExitCode> ParseWorkerOptions(int argc, const char* const* argv);
 
 // "4096", "32k" (32,000) or "32K" (32,768); also m, M, g, G. INVALID_ARGUMENT naming `flag`
 // otherwise.

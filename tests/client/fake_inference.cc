@@ -81,6 +81,14 @@ grpc::Status FakeInference::GenerateStream(grpc::ServerContext* context,
   }
   std::string text = request->text();
   for (int i = 0; i < request->token_ids().ids_size(); ++i) text += "word ";
+  if (request->sampling().has_prompt_logprobs()) {
+    v1::StreamResponse first;
+    for (const int32_t id : request->token_ids().ids()) {
+      const bool is_first = first.prompt_logprobs_size() == 0;
+      first.add_prompt_logprobs()->set_logprob(is_first ? 0 : static_cast<float>(-id) / 8);
+    }
+    writer->Write(first);
+  }
   return Answer(*context, text, request->sampling(), *writer);
 }
 
@@ -92,6 +100,14 @@ grpc::Status FakeInference::ChatStream(grpc::ServerContext* context, const v1::C
   }
   return Answer(*context, request->messages(request->messages_size() - 1).content(),
                 request->sampling(), *writer);
+}
+
+grpc::Status FakeInference::Tokenize(grpc::ServerContext*, const v1::TokenizeRequest* request,
+                                     v1::TokenizeResponse* response) {
+  std::istringstream words(request->text());
+  for (std::string word; words >> word;) response->add_token_ids(static_cast<int>(word.size()));
+  response->set_max_model_len(9);
+  return grpc::Status::OK;
 }
 
 grpc::Status FakeInference::GetModelInfo(grpc::ServerContext*, const v1::GetModelInfoRequest*,

@@ -21,6 +21,7 @@ namespace phalanx {
 //   "silence" no token, until the client cancels
 //   "calls"   the text "I look." and two calls, the first one in pieces
 //   "forever" tokens without end, until the client cancels
+// The context has 9 tokens; the log-probability of a prompt's token is -id / 8, but of the first.
 class FakeInference final : public v1::Inference::Service {
  public:
   FakeInference();
@@ -36,6 +37,8 @@ class FakeInference final : public v1::Inference::Service {
                               grpc::ServerWriter<v1::StreamResponse>* writer) override;
   grpc::Status ChatStream(grpc::ServerContext* context, const v1::ChatRequest* request,
                           grpc::ServerWriter<v1::StreamResponse>* writer) override;
+  grpc::Status Tokenize(grpc::ServerContext* context, const v1::TokenizeRequest* request,
+                        v1::TokenizeResponse* response) override;
   grpc::Status GetModelInfo(grpc::ServerContext* context, const v1::GetModelInfoRequest* request,
                             v1::ModelInfo* info) override;
   // A busy server of two ranks: 100 prompt tokens, 50 tokens and 2 first tokens more each time.

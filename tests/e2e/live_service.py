@@ -9,6 +9,7 @@ is whatever differs by less than four times the largest error of transformers in
 
 import copy
 import json
+import math
 import pathlib
 import random
 import secrets
@@ -20,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from service import MODEL, Service, client, generate  # noqa: E402
 
 import torch  # noqa: E402
-from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM  # noqa: E402
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM  # noqa: E402
 
 TIE = 1e-3
 STEPS = 64
@@ -100,11 +101,38 @@ def compare_emulated(seed: int, vocab: int) -> None:
             assert equal > EMULATED_STEPS * len(prompts) // 2, "close choices must not hide the rest"
 
 
+@torch.no_grad()
+def compare_perplexity() -> None:
+    """`phalanx eval perplexity` of this project's description, beside the sum of log-probabilities over the same windows."""
+    length, stride = 200, 90
+    model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32).eval()
+    text = (MODEL.parents[2] / "README.md").read_text()[:6000]
+    ids = AutoTokenizer.from_pretrained(MODEL)(text)["input_ids"]
+    total, count, scored_to, begin = 0.0, 0, 0, 0
+    while scored_to < len(ids):
+        window = ids[begin:begin + length]
+        log_probabilities = torch.log_softmax(model(torch.tensor([window])).logits[0].double(), -1)
+        for i in range(max(scored_to, begin + 1) - begin, len(window)):
+            total -= log_probabilities[i - 1, window[i]].item()
+            count += 1
+        scored_to = begin + len(window)
+        begin += stride
+    with Service(ranks=2) as service:
+        done = client("eval", "perplexity", "--server", service.address, "--file", "-", "--max-length", str(length),
+                      "--stride", str(stride), "--json", stdin=text, timeout=120)
+    assert done.returncode == 0, done.stderr
+    got = json.loads(done.stdout)
+    print(f"perplexity {got['perplexity']:.6f}, transformers' {math.exp(total / count):.6f}, {count} tokens")
+    assert (got["tokens"], got["scored_tokens"]) == (len(ids), count), got
+    assert abs(got["negative_log_likelihood"] - total) < 1e-5 * total, (got, total)
+
+
 def main() -> None:
     seed = secrets.randbits(32)
     print(f"seed {seed}")
     compared = ties = 0
     vocab = AutoModelForCausalLM.from_pretrained(MODEL).config.vocab_size
+    compare_perplexity()
     compare_emulated(seed, vocab)
     for number, ranks in enumerate((1, 2, 3, 4, 5, 7, 8)):
         with tempfile.TemporaryDirectory() as folder:

@@ -273,7 +273,15 @@ void Block::OnAccessBy(int thread, uintptr_t address, size_t bytes, size_t align
   } else {
     Fault(thread, fmt::format("{} {} bytes of host memory", verb, bytes));
   }
+  // What lies side by side mostly has the same past, and then the same now.
+  AccessRecord before;
+  AccessRecord after;
   for (size_t i = 0; i < (bytes + 1) / 2; ++i) {
+    if (i > 0 && records[i].Equals(before)) {
+      records[i] = after;
+      continue;
+    }
+    before = records[i];
     if (in_shared) races_.ForgetOtherBlocks(records[i]);
     if (in_shared && access != Access::kWrite && !races_.Written(records[i])) {
       Fault(thread, fmt::format("{} shared memory that nobody has written, {} bytes behind the "
@@ -283,6 +291,7 @@ void Block::OnAccessBy(int thread, uintptr_t address, size_t bytes, size_t align
     const auto race = access == Access::kRead    ? races_.OnRead(records[i], thread)
                       : access == Access::kWrite ? races_.OnWrite(records[i], thread)
                                                  : races_.OnAtomic(records[i], thread);
+    after = records[i];
     if (!race) continue;
     Fault(thread, fmt::format("{} {} memory that {} {}, and nothing orders the two", verb,
                               in_shared ? "shared" : "global",

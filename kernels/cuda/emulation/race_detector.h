@@ -15,6 +15,8 @@
 // the last is remembered.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -32,6 +34,11 @@ struct AccessRecord {
   uint32_t read_warps = 0;    // 0: one thread, read_thread
   uint16_t write_thread = 0;  // kAtomic is set where it was an atomic update
   uint16_t read_thread = 0;   // kSeveralBlocks: threads of more blocks than read_block
+
+  bool Equals(const AccessRecord& other) const {
+    using Words = std::array<uint64_t, 3>;
+    return std::bit_cast<Words>(*this) == std::bit_cast<Words>(other);
+  }
 };
 
 class RaceDetector {

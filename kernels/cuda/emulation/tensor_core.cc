@@ -61,14 +61,16 @@ struct TileLane {
 // Products are exact and summed in double, then rounded once: at least as exact as the hardware,
 // whose order and inner width are not documented.
 void MultiplyWarp(Block& /*block*/, void* const (&lanes)[32]) {
-  float a[16][16];
-  float b[16][8];
+  double a[16][16];
+  double b[16][8];
   const auto lane_at = [&](int lane) -> const TileLane& {
     return *static_cast<const TileLane*>(lanes[lane]);
   };
   const Widen widen = lane_at(0).widen;
-  const auto low = [&](uint32_t word) { return widen(static_cast<uint16_t>(word)); };
-  const auto high = [&](uint32_t word) { return widen(static_cast<uint16_t>(word >> 16)); };
+  const auto low = [&](uint32_t word) -> double { return widen(static_cast<uint16_t>(word)); };
+  const auto high = [&](uint32_t word) -> double {
+    return widen(static_cast<uint16_t>(word >> 16));
+  };
   for (int lane = 0; lane < 32; ++lane) {
     const TileLane& mine = lane_at(lane);
     const int g = lane / 4;
@@ -84,16 +86,15 @@ void MultiplyWarp(Block& /*block*/, void* const (&lanes)[32]) {
       b[2 * t + 8 * i + 1][g] = high(mine.b[i]);
     }
   }
-  for (int lane = 0; lane < 32; ++lane) {
-    for (int i = 0; i < 4; ++i) {
-      const int row = lane / 4 + 8 * (i / 2);
-      const int column = 2 * (lane % 4) + i % 2;
-      double sum = 0.0;
-      for (int k = 0; k < 16; ++k) {
-        sum += static_cast<double>(a[row][k]) * static_cast<double>(b[k][column]);
-      }
-      float& d = lane_at(lane).d[i];
-      d = static_cast<float>(static_cast<double>(d) + sum);
+  for (int row = 0; row < 16; ++row) {
+    double sums[8] = {};
+    for (int k = 0; k < 16; ++k) {
+      for (int column = 0; column < 8; ++column) sums[column] += a[row][k] * b[k][column];
+    }
+    for (int column = 0; column < 8; ++column) {
+      const TileLane& lane = lane_at(row % 8 * 4 + column / 2);
+      float& d = lane.d[row / 8 * 2 + column % 2];
+      d = static_cast<float>(static_cast<double>(d) + sums[column]);
     }
   }
 }
