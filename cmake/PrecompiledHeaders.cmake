@@ -1,5 +1,5 @@
 # Headers that nearly every file of some folders parses are parsed once. They are only a shortcut: a file includes
-# what it uses, and the asan preset builds without them, so that a forgotten include fails there.
+# what it uses, and the tsan preset builds without them, so that a forgotten include fails there.
 
 # phalanx_precompiled(NAME DEPS other_target ... HEADERS <header> ...): an owner of headers, for
 # phalanx_library(... PRECOMPILED NAME).
