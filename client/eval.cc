@@ -28,7 +28,6 @@ constexpr int32_t kMaxInt = std::numeric_limits<int32_t>::max();
 
 struct PerplexityFlags {
   ConnectionFlags connection;
-  std::string measure;  // the only one so far
   std::string file;
   std::string model;
   int32_t max_length = 0;  // 0: what the model's context holds
@@ -163,8 +162,7 @@ int RunPerplexity(const PerplexityFlags& flags) {
 void AddEval(CLI::App& app, Command& command) {
   const auto flags = std::make_shared<PerplexityFlags>();
   CLI::App& sub = *app.add_subcommand("eval", "Measure how well the served model predicts a text");
-  sub.add_option("measure", flags->measure,
-                 "perplexity: exp of the mean negative log-likelihood of a token")
+  sub.add_option("measure", "perplexity: exp of the mean negative log-likelihood of a token")
       ->check(CLI::IsMember({"perplexity"}))
       ->required();
   AddConnectionFlags(sub, flags->connection);

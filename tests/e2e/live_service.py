@@ -7,7 +7,6 @@ So on CPUs in float32. On an emulated GPU in bfloat16, 17 prompts at once, one o
 is whatever differs by less than four times the largest error of transformers in bfloat16.
 """
 
-import copy
 import json
 import math
 import pathlib
@@ -18,6 +17,8 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "model"))
+from live_16_bit import narrow  # noqa: E402
 from service import MODEL, Service, client, generate  # noqa: E402
 
 import torch  # noqa: E402
@@ -67,14 +68,12 @@ def compare(model, prompt: list[int], tokens: list[int], tie: float = TIE) -> tu
 @torch.no_grad()
 def largest_error(model, prompts: list[list[int]]) -> float:
     """Of the log-probabilities of transformers in bfloat16, whose rotary frequencies stay in float32."""
-    frequencies = model.model.rotary_emb.inv_freq.clone()
-    narrow = copy.deepcopy(model).to(torch.bfloat16)
-    narrow.model.rotary_emb.inv_freq = frequencies
+    narrowed = narrow(model, torch.bfloat16)
 
     def log_probabilities(which, prompt):
         return torch.log_softmax(which(torch.tensor([prompt])).logits[0].float(), -1)
 
-    return max((log_probabilities(narrow, prompt) - log_probabilities(model, prompt)).abs().max().item()
+    return max((log_probabilities(narrowed, prompt) - log_probabilities(model, prompt)).abs().max().item()
                for prompt in prompts)
 
 
