@@ -127,6 +127,13 @@ double Admission::PrefillWait(const Newcomer& newcomer) const {
   return static_cast<double>(ahead + newcomer.load.prompt_tokens) / *rate;
 }
 
+double Admission::AllowedWait(const Newcomer& newcomer) const {
+  const std::optional<double> rate = this->rate();
+  if (!rate) return max_wait_.count();
+  const int64_t own = std::max(newcomer.load.prompt_tokens, newcomer.most_prompt_tokens);
+  return std::max(max_wait_.count(), 2 * static_cast<double>(own) / *rate);
+}
+
 Status Admission::CheckWait(const Newcomer& newcomer, Clock::time_point now) const {
   const double wait_s = std::max(PlaceWait(newcomer, now), PrefillWait(newcomer));
   if (wait_s <= 0) return OkStatus();
@@ -135,12 +142,13 @@ Status Admission::CheckWait(const Newcomer& newcomer, Clock::time_point now) con
     return fmt::format("{} sequences are running or waiting and {} prompt tokens wait, so ",
                        num_sequences_, waiting_tokens_);
   };
-  if (wait_s > max_wait_.count()) {
+  const double allowed_s = AllowedWait(newcomer);
+  if (wait_s > allowed_s) {
     return ResourceExhaustedError(
                "the queue is full: {}the first token would take about {:.1f} s, allowed: at most "
-               "{:g} s",
-               what_is_there(), wait_s, max_wait_.count())
-        .WithRetryAfter(RetryDelay(wait_s - max_wait_.count()));
+               "{:.3g} s",
+               what_is_there(), wait_s, allowed_s)
+        .WithRetryAfter(RetryDelay(wait_s - allowed_s));
   }
   if (newcomer.deadline == Clock::time_point::max()) return OkStatus();
   const double left_s = Seconds(newcomer.deadline - now);

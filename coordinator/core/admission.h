@@ -17,6 +17,9 @@
 // rate, and (tokens that wait) / rate is the wait. Below that a newcomer is in one of the next
 // steps, and there is nothing to measure or to refuse.
 //
+// A request may wait for max_first_token_wait, or for others as long as its own prompt takes: a
+// limit shorter than one long prompt takes would else refuse a second one beside it.
+//
 // Pure: time is an argument. Not thread-safe.
 #pragma once
 
@@ -41,6 +44,8 @@ enum class LoadWords : uint8_t { kCounts, kNone };
 
 struct Newcomer {
   Load load;  // prompt_tokens 0: not known yet
+  // Where the prompt's tokens are not known yet, what they are at most.
+  int64_t most_prompt_tokens = 0;
   Clock::time_point deadline = Clock::time_point::max();
   // What waits and would be served after it, where the group serves not in order of arrival.
   Load behind = {};
@@ -59,7 +64,7 @@ class Admission {
 
   // INVALID_ARGUMENT naming "sampling.n" where there never will be places for so many sequences.
   // RESOURCE_EXHAUSTED where the request finds no place, or would wait for its first token longer
-  // than max_first_token_wait or beyond its deadline; with the time after which it may not. A long
+  // than allowed (above) or beyond its deadline; with the time after which it may not. A long
   // prompt alone is no reason.
   Status Check(const Newcomer& newcomer, Clock::time_point now) const;
   // Of a request that is refused although the group has places for it: those who share some limit
@@ -108,6 +113,7 @@ class Admission {
   double PlaceWait(const Newcomer& newcomer, Clock::time_point now) const;
   double NextEnds(int32_t ends, Clock::time_point now) const;
   double PrefillWait(const Newcomer& newcomer) const;
+  double AllowedWait(const Newcomer& newcomer) const;
   Status CheckWait(const Newcomer& newcomer, Clock::time_point now) const;
 
   int32_t max_waiting_;

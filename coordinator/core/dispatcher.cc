@@ -85,10 +85,13 @@ Dispatcher::~Dispatcher() {
 
 // ------------------------------------------------------------------------------- client half
 
-Status Dispatcher::CheckAdmission(const ApiKeyPtr& key, int32_t num_choices, int64_t prompt_tokens,
-                                  Clock::time_point deadline) {
+Status Dispatcher::CheckAdmission(const ApiKeyPtr& key, int32_t num_choices,
+                                  int64_t most_prompt_tokens, Clock::time_point deadline) {
   std::lock_guard lock(mu_);
-  return CheckAdmissionLocked(key, num_choices, prompt_tokens, deadline);
+  Newcomer newcomer = {.load = {num_choices, 0}};
+  newcomer.most_prompt_tokens = most_prompt_tokens;
+  newcomer.deadline = deadline;
+  return CheckAdmissionLocked(key, newcomer);
 }
 
 Status Dispatcher::CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices,
@@ -108,8 +111,7 @@ Status Dispatcher::CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices,
       .WithRetryAfter(admission_.ShareDelay(num_choices - (limit - has), has, now));
 }
 
-Status Dispatcher::CheckAdmissionLocked(const ApiKeyPtr& key, int32_t num_choices,
-                                        int64_t prompt_tokens, Clock::time_point deadline) {
+Status Dispatcher::CheckAdmissionLocked(const ApiKeyPtr& key, Newcomer newcomer) {
   if (draining_) return UnavailableError("the server is draining").WithRetryAfter(kNeverHere);
   if (session_ == nullptr) {
     if (state_ == ServingState::kLoading) {
@@ -118,14 +120,12 @@ Status Dispatcher::CheckAdmissionLocked(const ApiKeyPtr& key, int32_t num_choice
     return UnavailableError("worker group lost: {}", state_reason_);
   }
   const Clock::time_point now = Clock::now();
-  if (now >= deadline) return DeadlineExceededError("the deadline passed on arrival");
-  PHALANX_RETURN_IF_ERROR(CheckKeyLocked(key, num_choices, now));
+  if (now >= newcomer.deadline) return DeadlineExceededError("the deadline passed on arrival");
+  PHALANX_RETURN_IF_ERROR(CheckKeyLocked(key, newcomer.load.num_sequences, now));
   const bool may_see_load = key == nullptr || key->may_read_metrics;
-  return admission_.Check({.load = {num_choices, prompt_tokens},
-                           .deadline = deadline,
-                           .behind = WaitingBehindLocked(key),
-                           .load_words = may_see_load ? LoadWords::kCounts : LoadWords::kNone},
-                          now);
+  newcomer.behind = WaitingBehindLocked(key);
+  newcomer.load_words = may_see_load ? LoadWords::kCounts : LoadWords::kNone;
+  return admission_.Check(newcomer, now);
 }
 
 // What waits and will be served after the key's next request.
@@ -157,8 +157,9 @@ Status Dispatcher::Submit(const std::shared_ptr<Stream>& stream) {
   // stream.
   std::lock_guard lock(mu_);
   const int64_t prompt_tokens = submits.empty() ? 0 : stream->num_prompt_tokens();
-  PHALANX_RETURN_IF_ERROR(CheckAdmissionLocked(stream->key(), stream->num_choices(), prompt_tokens,
-                                               stream->deadline()));
+  PHALANX_RETURN_IF_ERROR(CheckAdmissionLocked(
+      stream->key(),
+      {.load = {stream->num_choices(), prompt_tokens}, .deadline = stream->deadline()}));
   open_.emplace(stream.get(), stream);
   if (submits.empty()) stream->FinishWithoutEngine();
   const Clock::time_point now = Clock::now();

@@ -57,8 +57,8 @@ class Dispatcher {
 
   // Client half.
   // RESOURCE_EXHAUSTED (see Admission), UNAVAILABLE (loading, draining, group lost),
-  // DEADLINE_EXCEEDED. `prompt_tokens` is 0 where the prompt is not tokenized yet.
-  Status CheckAdmission(const ApiKeyPtr& key, int32_t num_choices, int64_t prompt_tokens,
+  // DEADLINE_EXCEEDED. Of a request whose prompt is not tokenized yet.
+  Status CheckAdmission(const ApiKeyPtr& key, int32_t num_choices, int64_t most_prompt_tokens,
                         Clock::time_point deadline);
   // The first of that many ids that no other request has.
   uint64_t NewRequests(int32_t num_choices);
@@ -113,8 +113,7 @@ class Dispatcher {
     const internal::RequestOutput* output;
   };
 
-  Status CheckAdmissionLocked(const ApiKeyPtr& key, int32_t num_choices, int64_t prompt_tokens,
-                              Clock::time_point deadline);
+  Status CheckAdmissionLocked(const ApiKeyPtr& key, Newcomer newcomer);
   Status CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices, Clock::time_point now);
   Load WaitingBehindLocked(const ApiKeyPtr& key) const;
   void Fail(Stream& stream, const Status& status);

@@ -140,9 +140,11 @@ StatusOr<std::shared_ptr<Stream>> Frontend::Start(const Request& request,
   if constexpr (std::is_same_v<Request, v1::ChatRequest>) {
     PHALANX_RETURN_IF_ERROR(ResolveToolChoice(request, model_, limits_, &params));
   }
-  // Also before the work of tokenizing, which a full queue must not have to pay for.
+  // Also before the work of tokenizing, which a full queue must not have to pay for. No token has
+  // less than a byte.
   PHALANX_RETURN_IF_ERROR(dispatcher_.CheckAdmission(caller.key, params.num_choices,
-                                                     /*prompt_tokens=*/0, caller.deadline));
+                                                     static_cast<int64_t>(request.ByteSizeLong()),
+                                                     caller.deadline));
   PHALANX_ASSIGN_OR_RETURN(Prompt prompt, BuildPrompt(request, model_, limits_));
   if constexpr (std::is_same_v<Request, v1::ChatRequest>) {
     SetReasoning(prompt.ids, model_.reasoning(), &params);

@@ -289,12 +289,36 @@ TEST_F(AdmissionTest, WhatWouldWaitTooLongIsRefusedWithAnHonestTime) {
   ASSERT_TRUE(admission_.rate());
   EXPECT_NEAR(*admission_.rate(), 500, 1);
   EXPECT_EQ(admission_.waiting_tokens(), 500);
-  EXPECT_TRUE(Check(4500).ok()) << "10 s";
-  const Status refused = Check(7000);
+  Enter(4000);
+  EXPECT_TRUE(Check(500).ok()) << "10 s";
+  const Status refused = Check(1500);
   EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
-  EXPECT_THAT(refused.message(), HasSubstr("500 prompt tokens wait"));
-  EXPECT_THAT(refused.message(), HasSubstr("15.0 s"));
-  EXPECT_NEAR(RetrySeconds(refused), 5, 0.01);
+  EXPECT_THAT(refused.message(), HasSubstr("4500 prompt tokens wait"));
+  EXPECT_THAT(refused.message(), HasSubstr("12.0 s, allowed: at most 10 s"));
+  EXPECT_NEAR(RetrySeconds(refused), 2, 0.01);
+}
+
+TEST_F(AdmissionTest, WhoTakesLongWaitsAsLong) {
+  LearnRate();
+  Enter(6000);
+  ASSERT_EQ(admission_.waiting_tokens(), 6500);
+  EXPECT_FALSE(Check(6400).ok());
+  EXPECT_TRUE(Check(6500).ok()) << "13 s for others, and as much for itself";
+  Enter(6500);
+  const Status third = Check(6500);
+  EXPECT_EQ(third.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(third.message(), HasSubstr("39.0 s, allowed: at most 26 s"));
+  EXPECT_NEAR(RetrySeconds(third), 13, 0.01);
+}
+
+TEST_F(AdmissionTest, WhatIsNotCountedYetMayTakeLong) {
+  LearnRate();
+  Enter(6000);
+  const auto check = [&](int64_t most) {
+    return admission_.Check({.load = {1, 0}, .most_prompt_tokens = most}, now_).ok();
+  };
+  EXPECT_FALSE(check(3249));
+  EXPECT_TRUE(check(3250)) << "13 s, twice what the prompt takes at most";
 }
 
 TEST_F(AdmissionTest, ALongPromptAloneIsServed) {
