@@ -32,19 +32,24 @@ struct BenchOptions {
 
 // FLOP and bytes of a model, from its shape.
 struct Costs {
-  double layer_weights = 0;    // elements of all layers
-  double head_weights = 0;     // elements of the LM head
-  double weight_bytes = 0;     // bytes of one element
+  double layer_weights = 0;       // elements of all layers
+  double head_weights = 0;        // elements of the LM head
+  double layer_weight_bytes = 0;  // of one element
+  double head_weight_bytes = 0;
   double attention_width = 0;  // num_layers * num_heads * head_dim
   double kv_token_bytes = 0;   // K and V of one token, all layers
 
-  explicit Costs(const Qwen2Config& config, DType kv_dtype) {
+  Costs(const Qwen2Config& config, Quantization quantization, DType kv_dtype) {
     const auto qkvo = static_cast<double>(config.hidden_size * config.head_dim *
                                           (2 * config.num_heads + 2 * config.num_kv_heads));
     const auto mlp = static_cast<double>(3 * config.hidden_size * config.intermediate_size);
     layer_weights = static_cast<double>(config.num_layers) * (qkvo + mlp);
     head_weights = static_cast<double>(config.vocab_size * config.hidden_size);
-    weight_bytes = static_cast<double>(SizeInBytes(config.dtype));
+    layer_weight_bytes = head_weight_bytes = static_cast<double>(SizeInBytes(config.dtype));
+    if (quantization != Quantization::kNone) layer_weight_bytes = head_weight_bytes = 1;
+    if (quantization == Quantization::kInt4) {
+      layer_weight_bytes = 0.5 + static_cast<double>(sizeof(float)) / kInt4GroupSize;
+    }
     attention_width = static_cast<double>(config.num_layers * config.num_heads * config.head_dim);
     kv_token_bytes =
         static_cast<double>(2 * config.num_layers * config.num_kv_heads * config.head_dim) *
@@ -56,16 +61,19 @@ struct Costs {
     return shape.batch *
            (2 * layer_weights * tokens + 2 * head_weights + 4 * attention_width * pairs);
   }
+  double WeightBytes() const {
+    return layer_weights * layer_weight_bytes + head_weights * head_weight_bytes;
+  }
   double DecodeBytes(const E2eShape& shape) const {
     const double context = shape.prompt_tokens + shape.output_tokens / 2.0;
-    return (layer_weights + head_weights) * weight_bytes + shape.batch * context * kv_token_bytes;
+    return WeightBytes() + shape.batch * context * kv_token_bytes;
   }
 };
 
 nlohmann::ordered_json Report(const BenchOptions& options, const Group& group, int ranks,
                               const std::vector<E2eRound>& rounds, double fma_peak,
                               double tile_peak) {
-  const Costs costs(group.model->config(), group.kv_dtype);
+  const Costs costs(group.model->config(), options.group.quantization, group.kv_dtype);
   std::vector<double> prefill_s, step_s, bandwidth, fraction;
   double comm_s = 0, all_s = 0, prefill_comm_s = 0, prefill_all_s = 0;
   for (const E2eRound& round : rounds) {
@@ -85,6 +93,8 @@ nlohmann::ordered_json Report(const BenchOptions& options, const Group& group, i
   return {
       {"model", options.group.model},
       {"isa", group.backend->isa()},
+      {"activations", Name(group.backend->activation_dtype())},
+      {"quantization", Name(options.group.quantization)},
       {"ranks", ranks},
       {"threads", group.threads},
       {"oversubscribed", group.is_oversubscribed},
@@ -105,7 +115,7 @@ nlohmann::ordered_json Report(const BenchOptions& options, const Group& group, i
       {"prefill_all_reduce_share", prefill_all_s > 0 ? prefill_comm_s / prefill_all_s : 0.0},
       {"load_s", group.load_s},
       {"kv_pool_mb", static_cast<double>(group.kv_bytes) * ranks * 1e-6},
-      {"weights_mb", (costs.layer_weights + costs.head_weights) * costs.weight_bytes * 1e-6},
+      {"weights_mb", costs.WeightBytes() * 1e-6},
   };
 }
 
@@ -171,6 +181,21 @@ void AddFlags(CLI::App& app, BenchOptions& options) {
            group.load_format = text == "dummy" ? LoadFormat::kDummy : LoadFormat::kSafetensors;
          })
       ->check(CLI::IsMember({"auto", "safetensors", "dummy"}));
+  app.add_option_function<std::string>("--quantization",
+                                       [&group](const std::string& text) {
+                                         group.quantization = text == "int8" ? Quantization::kInt8
+                                                              : text == "int4"
+                                                                  ? Quantization::kInt4
+                                                                  : Quantization::kNone;
+                                       })
+      ->check(CLI::IsMember({"none", "int8", "int4"}));
+  app.add_option_function<std::string>(
+         "--dtype",
+         [&group](const std::string& text) {
+           group.activation_dtype = text == "bfloat16" ? DType::kBF16 : DType::kF32;
+         },
+         "of activations")
+      ->check(CLI::IsMember({"float32", "bfloat16"}));
   app.add_option("--prompt-tokens", options.shape.prompt_tokens)->check(CLI::Range(1, 1 << 20));
   app.add_option("--output-tokens", options.shape.output_tokens,
                  "at least 2; the first is prefill's")

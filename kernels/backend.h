@@ -100,6 +100,9 @@ class Backend {
   // before PrepareSteps.
   virtual StatusOr<std::unique_ptr<PackedWeight>> CreateWeight(const WeightSpec& spec) = 0;
   virtual void PackRows(PackedWeight& weight, int64_t first_row, const TensorView& rows) = 0;
+  // The same of a quantized weight, which CreateWeight may refuse.
+  virtual void PackQuantizedRows(PackedWeight& weight, int64_t first_row,
+                                 const QuantizedRows& rows) = 0;
 
   // KV cache (kernels/attention.h).
   virtual StatusOr<std::unique_ptr<KvCache>> CreateKvCache(const KvCacheSpec& spec) = 0;

@@ -11,6 +11,7 @@
 #include "kernels/backend.h"
 #include "kernels/numerics.h"
 #include "model/config.h"
+#include "model/quantize.h"
 #include "parallel/communicator.h"
 #include "parallel/device_collectives.h"
 #include "parallel/shard_spec.h"
@@ -26,7 +27,8 @@ enum class LoadFormat : uint8_t {
 struct ModelOptions {
   LoadFormat load_format = LoadFormat::kSafetensors;
   uint64_t dummy_seed = 0;
-  int64_t max_num_tokens = 512;  // rows of one step
+  Quantization quantization = Quantization::kNone;  // of the weights as they are read
+  int64_t max_num_tokens = 512;                     // rows of one step
   int64_t max_num_logit_rows = 64;
   int64_t max_num_seqs = 0;   // of one step; 0: as many as it has rows
   int64_t block_size = 16;    // of the KV cache

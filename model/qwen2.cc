@@ -183,13 +183,15 @@ Status Qwen2ModelImpl::Init(const std::filesystem::path& model_dir) {
   EmbeddingNames names;
   if (options_.load_format == LoadFormat::kDummy) {
     if (config_.tie_word_embeddings) names.lm_head = names.embedding;
-    PHALANX_ASSIGN_OR_RETURN(weights_, LoadWeights(BuildWeightTable(config_, shard_, names),
-                                                   nullptr, config_.dtype, load, backend_));
+    std::vector<WeightRow> table = BuildWeightTable(config_, shard_, names);
+    SetQuantization(options_.quantization, table);
+    PHALANX_ASSIGN_OR_RETURN(weights_, LoadWeights(table, nullptr, config_.dtype, load, backend_));
   } else {
     PHALANX_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(model_dir));
     PHALANX_ASSIGN_OR_RETURN(names, ResolveEmbedding(checkpoint, config_));
     config_.tie_word_embeddings = names.tied();
-    const std::vector<WeightRow> table = BuildWeightTable(config_, shard_, names);
+    std::vector<WeightRow> table = BuildWeightTable(config_, shard_, names);
+    SetQuantization(options_.quantization, table);
     PHALANX_ASSIGN_OR_RETURN(std::vector<std::string> unused,
                              FindUnclaimedTensors(checkpoint, table, config_, names));
     if (!unused.empty() && options_.on_warning) {

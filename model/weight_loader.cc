@@ -9,6 +9,8 @@
 #include <optional>
 #include <thread>
 
+#include "model/quantize.h"
+
 namespace phalanx {
 namespace {
 
@@ -27,7 +29,7 @@ struct Chunk {
 };
 
 int64_t RowBytes(const WeightRow& row, DType dtype) {
-  return row.local_cols().size() * static_cast<int64_t>(SizeInBytes(dtype));
+  return row.read_cols().size() * static_cast<int64_t>(SizeInBytes(dtype));
 }
 
 void WidenToFloat(const std::byte* from, DType dtype, std::span<float> to) {
@@ -130,8 +132,11 @@ class Loader {
         const auto layout =
             first.slot == WeightSlot::kGateUp ? WeightLayout::kGateUp : WeightLayout::kLinear;
         std::unique_ptr<PackedWeight>& weight = Matrix(first);
+        const bool is_quantized = first.quantization.is_quantized();
         PHALANX_ASSIGN_OR_RETURN(
-            weight, backend_.CreateWeight({first.name, slot.rows, slot.cols, slot.dtype, layout}));
+            weight, backend_.CreateWeight({first.name, slot.rows, slot.cols,
+                                           is_quantized ? DType::kI8 : slot.dtype, layout,
+                                           first.quantization}));
         target.weight = weight.get();
         weights_.size_bytes += static_cast<int64_t>(weight->size_bytes());
       } else {
@@ -224,7 +229,7 @@ class Loader {
     const WeightRow& row = table_[chunk.table_row];
     const Source& source = sources_[chunk.table_row];
     const Target& target = targets_[chunk.table_row];
-    const int64_t cols = row.local_cols().size();
+    const int64_t cols = row.read_cols().size();
     const int64_t count = chunk.rows.size() * cols;
     staging = staging.first(static_cast<size_t>(count) * SizeInBytes(source.dtype));
     if (source.location) {
@@ -242,6 +247,9 @@ class Loader {
     if (target.weight == nullptr) {
       backend_.CopyToDevice(target.vector + first_row, widened.data(),
                             widened.size() * sizeof(float));
+    } else if (row.quantization.is_quantized()) {
+      RowQuantizer quantizer(row);
+      backend_.PackQuantizedRows(*target.weight, first_row, quantizer.Quantize(widened));
     } else {
       void* data = widen ? static_cast<void*>(widened.data()) : staging.data();
       backend_.PackRows(*target.weight, first_row,
@@ -255,7 +263,7 @@ class Loader {
   Status ReadRows(const WeightRow& row, const TensorLocation& location, Range rows,
                   std::span<std::byte> out) {
     const auto element = static_cast<int64_t>(SizeInBytes(location.dtype));
-    const Range cols = row.local_cols();
+    const Range cols = row.read_cols();
     const auto offset = [&](int64_t r) {
       return location.begin + (r * row.cols + cols.begin) * element;
     };
@@ -273,13 +281,13 @@ class Loader {
     const size_t element = SizeInBytes(location.dtype);
     const size_t count = data.size() / element;
     if (!HasNonFinite(data.data(), count, location.dtype)) return OkStatus();
-    const auto cols = static_cast<size_t>(row.local_cols().size());
+    const auto cols = static_cast<size_t>(row.read_cols().size());
     for (size_t i = 0; i < count; ++i) {
       float value = 0.0F;
       WidenToFloat(data.data() + i * element, location.dtype, std::span(&value, 1));
       if (std::isfinite(value)) continue;
       const int64_t r = rows.begin + static_cast<int64_t>(i / cols);
-      const int64_t c = row.local_cols().begin + static_cast<int64_t>(i % cols);
+      const int64_t c = row.read_cols().begin + static_cast<int64_t>(i % cols);
       return InvalidArgumentError("{}: tensor \"{}\": found {} at [{}, {}], expected finite values",
                                   location.file->path(), row.name, value, r, c);
     }
@@ -290,7 +298,7 @@ class Loader {
     const DummyTensor tensor(options_.dummy_seed, row.name, row.dummy_distribution());
     const auto row_bytes = static_cast<size_t>(RowBytes(row, dtype));
     for (int64_t r = rows.begin; r < rows.end; ++r) {
-      tensor.Fill(r, row.local_cols().begin, dtype, out.first(row_bytes));
+      tensor.Fill(r, row.read_cols().begin, dtype, out.first(row_bytes));
       out = out.subspan(row_bytes);
     }
   }

@@ -1,5 +1,6 @@
 #include "model/weight_table.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace phalanx {
@@ -11,6 +12,14 @@ Range Scaled(Range range, int64_t unit) { return {range.begin * unit, range.end 
 
 std::vector<int64_t> WeightRow::shape() const {
   return role == Role::kMatrix ? std::vector<int64_t>{rows, cols} : std::vector<int64_t>{rows};
+}
+
+Range WeightRow::read_cols() const {
+  const Range local = local_cols();
+  if (!quantization.is_quantized() || local.size() == 0) return local;
+  const int64_t group = quantization.group_size;
+  if (group == 0) return {0, cols};
+  return {local.begin / group * group, std::min((local.end + group - 1) / group * group, cols)};
 }
 
 DummyDistribution WeightRow::dummy_distribution() const {

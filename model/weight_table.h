@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/packed_weight.h"
 #include "model/config.h"
 #include "model/dummy_weights.h"
 #include "parallel/shard_spec.h"
@@ -49,14 +50,17 @@ struct WeightRow {
   int64_t rows = 0;  // full shape: [rows, cols], or [rows] with cols = 1 for norms and biases
   int64_t cols = 1;
   SplitAxis axis = SplitAxis::kNone;
-  Range slice;         // this rank's part along the axis, in elements; unused for kNone
+  Range slice{};       // this rank's part along the axis, in elements; unused for kNone
   int64_t layer = -1;  // -1: outside the layers
   WeightSlot slot = WeightSlot::kEmbedding;
   int64_t first_row = 0;  // of the slot, where this rank's part begins
+  WeightQuantization quantization{};
 
   std::vector<int64_t> shape() const;
   Range local_rows() const { return axis == SplitAxis::kOutput ? slice : Range{0, rows}; }
   Range local_cols() const { return axis == SplitAxis::kInput ? slice : Range{0, cols}; }
+  // What this rank reads: where it is to be quantized, all of each group of which it has a part.
+  Range read_cols() const;
   DummyDistribution dummy_distribution() const;
 };
 

@@ -57,6 +57,10 @@ StatusOr<Local> Inspect(const GroupOptions& options) {
                                     local.config.max_position_embeddings));
   }
   local.isas = AvailableCpuIsas();
+  if (options.quantization != Quantization::kNone && options.device != "cpu") {
+    return InvalidField("--quantization", Name(options.quantization),
+                        fmt::format("none with --device {}", options.device));
+  }
   if (!options.cpu_isa.empty()) {
     const auto chosen = std::find(local.isas.begin(), local.isas.end(), options.cpu_isa);
     if (chosen == local.isas.end()) {
@@ -216,6 +220,7 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
       {"weights", local.weights_fingerprint},
       {"device", options.device},
       {"isa", computing},
+      {"quantization", std::string(Name(options.quantization))},
       {"activations", std::string(Name(group.backend->activation_dtype()))},
       {"numerics", options.numerics == Numerics::kExact ? "exact" : "fast"},
       {"sums", OrderOfSums(group.collectives.get(), options.numerics)},
@@ -233,6 +238,7 @@ StatusOr<Group> StartGroup(const GroupOptions& options, Communicator& communicat
   const Clock::time_point load_start = Clock::now();
   ModelOptions model_options;
   model_options.load_format = options.load_format;
+  model_options.quantization = options.quantization;
   model_options.dummy_seed = options.dummy_seed;
   model_options.max_num_tokens = limits.max_num_tokens;
   model_options.max_num_logit_rows = group.scheduler.max_num_logit_rows;

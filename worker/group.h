@@ -36,6 +36,7 @@ struct GroupOptions {
   std::string cpu_isa;                             // empty: the best that all ranks have
   LoadFormat load_format = LoadFormat::kSafetensors;
   uint64_t dummy_seed = 0;
+  Quantization quantization = Quantization::kNone;
   std::optional<DType> kv_cache_dtype;  // empty: as the activations
   std::optional<int32_t> max_model_len;
   int32_t max_num_seqs = 256;

@@ -160,9 +160,10 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
       "--profile-ops",
       [&group](int64_t count) { group.op_profile = count > 0 ? OpProfile::kOn : OpProfile::kOff; },
       "time every op; rank 0 logs a table when it ends");
-  app.add_option("--quantization", "of weights at load; none: as the checkpoint has them")
-      ->check(CLI::IsMember({"none"}))
-      ->default_str("none");
+  AddChoice<Quantization>(
+      app, "--quantization", group.quantization,
+      {{"none", Quantization::kNone}, {"int8", Quantization::kInt8}, {"int4", Quantization::kInt4}},
+      "of weights as they are read, on CPUs; none: as the checkpoint has them");
   app.add_flag("--enforce-eager")->description("no captured graphs; CPUs never have any");
   AddChoice<OptionalDtype>(app, "--kv-cache-dtype", group.kv_cache_dtype,
                            {{"auto", std::nullopt},

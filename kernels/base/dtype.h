@@ -8,7 +8,7 @@
 
 namespace phalanx {
 
-enum class DType : uint8_t { kF32, kBF16, kF16, kI32, kI64, kU8 };
+enum class DType : uint8_t { kF32, kBF16, kF16, kI32, kI64, kU8, kI8 };
 
 constexpr size_t SizeInBytes(DType dtype) {
   switch (dtype) {
@@ -21,12 +21,13 @@ constexpr size_t SizeInBytes(DType dtype) {
     case DType::kF16:
       return 2;
     case DType::kU8:
+    case DType::kI8:
       return 1;
   }
   return 0;
 }
 
-// The name safetensors uses: "F32", "BF16", "F16", "I32", "I64", "U8".
+// The name safetensors uses: "F32", "BF16", "F16", "I32", "I64", "U8", "I8".
 constexpr std::string_view Name(DType dtype) {
   switch (dtype) {
     case DType::kF32:
@@ -41,6 +42,8 @@ constexpr std::string_view Name(DType dtype) {
       return "I64";
     case DType::kU8:
       return "U8";
+    case DType::kI8:
+      return "I8";
   }
   return "?";
 }

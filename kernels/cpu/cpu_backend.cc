@@ -73,6 +73,11 @@ void CpuBackend::PackRows(PackedWeight& weight, int64_t first_row, const TensorV
   static_cast<CpuPackedWeight&>(weight).PackRows(first_row, rows);
 }
 
+void CpuBackend::PackQuantizedRows(PackedWeight& weight, int64_t first_row,
+                                   const QuantizedRows& rows) {
+  static_cast<CpuPackedWeight&>(weight).PackQuantizedRows(first_row, rows);
+}
+
 StatusOr<std::unique_ptr<KvCache>> CpuBackend::CreateKvCache(const KvCacheSpec& spec) {
   PHALANX_ASSIGN_OR_RETURN(std::unique_ptr<KvCache> cache, CpuKvCache::Create(spec));
   return cache;
@@ -105,6 +110,9 @@ void CpuBackend::Embedding(std::span<const int32_t> ids, const PackedWeight& tab
     if (id < 0 || id >= weight.spec().out_features) {
       std::fill_n(row, out.cols, 0.0F);
       return;
+    }
+    if (weight.spec().quantization.is_quantized()) {
+      return weight.ReadRow(id, {row, static_cast<size_t>(out.cols)});
     }
     const CpuPackedWeight::RowPlace place = weight.PlaceOf(id);
     const auto gather = [&](const auto* elements, const auto& widen) {

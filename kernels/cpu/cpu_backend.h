@@ -57,6 +57,8 @@ class CpuBackend final : public Backend {
   DeviceQueue* device_queue() override { return nullptr; }
   StatusOr<std::unique_ptr<PackedWeight>> CreateWeight(const WeightSpec& spec) override;
   void PackRows(PackedWeight& weight, int64_t first_row, const TensorView& rows) override;
+  void PackQuantizedRows(PackedWeight& weight, int64_t first_row,
+                         const QuantizedRows& rows) override;
   StatusOr<std::unique_ptr<KvCache>> CreateKvCache(const KvCacheSpec& spec) override;
 
   void Embedding(std::span<const int32_t> ids, const PackedWeight& table, int64_t first_id,

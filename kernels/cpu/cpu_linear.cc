@@ -38,7 +38,10 @@ Cut CutIntoTasks(const LinearKernels& kernels, int64_t panels, int64_t panel_byt
 CpuLinear::CpuLinear(CpuIsa isa, DType x_dtype, ThreadPool& threads)
     : threads_(threads),
       tiles_(isa == CpuIsa::kAmx ? FindTileFunctions() : nullptr),
-      vectors_(GetLinearKernels(isa, x_dtype)) {
+      vnni_(isa == CpuIsa::kAvx512 ? FindVnniFunction() : nullptr),
+      vectors_(GetLinearKernels(isa, x_dtype)),
+      quantized_(tiles_ != nullptr ? GetQuantizedTileKernels(x_dtype)
+                                   : GetQuantizedLinearKernels(isa, x_dtype, vnni_)) {
   if (tiles_ != nullptr) tile_kernels_ = GetTileLinearKernels(x_dtype);
 }
 
@@ -48,20 +51,21 @@ WeightArrangement CpuLinear::ArrangementFor(DType dtype) const {
 }
 
 const LinearKernels& CpuLinear::KernelsFor(const CpuPackedWeight& weight) const {
+  if (weight.quantized().bits != 0) return quantized_;
   return weight.arrangement() == WeightArrangement::kTiles ? tile_kernels_ : vectors_;
 }
 
 const std::byte* CpuLinear::Pack(const LinearKernels& kernels, const TensorView& x,
-                                 const RowBlocks& blocks) {
+                                 const RowBlocks& blocks, int64_t lead) {
   if (x.rows == 1 && kernels.one_row_is_packed) {
     return reinterpret_cast<const std::byte*>(x.row<float>(0));
   }
-  const int64_t row_bytes = kernels.packed_row_bytes(x.cols);
+  const int64_t row_bytes = kernels.packed_row_bytes(lead + x.cols);
   auto* packed = reinterpret_cast<std::byte*>(
       packed_rows_.Floats(static_cast<size_t>(x.rows * row_bytes) / sizeof(float)));
   const auto pack = [&](int64_t block, int) {
     const int64_t first = blocks.FirstRow(block);
-    kernels.pack(x, first, blocks.FirstRow(block + 1) - first, packed + first * row_bytes);
+    kernels.pack(x, first, blocks.FirstRow(block + 1) - first, lead, packed + first * row_bytes);
   };
   if (x.rows * x.cols < kMinElementsForThreads) {
     for (int64_t block = 0; block < blocks.num_blocks; ++block) pack(block, 0);
@@ -81,18 +85,21 @@ void CpuLinear::Multiply(const TensorView& x, const CpuPackedWeight& weight,
   const LinearKernels& kernels = KernelsFor(weight);
   LinearProblem problem;
   problem.blocks = {out.rows, (out.rows + kernels.max_block_rows - 1) / kernels.max_block_rows};
-  problem.x = Pack(kernels, x, problem.blocks);
-  problem.x_row_bytes = kernels.packed_row_bytes(x.cols);
+  const int64_t lead = weight.quantized().lead;
+  problem.x = Pack(kernels, x, problem.blocks, lead);
+  problem.x_row_bytes = kernels.packed_row_bytes(lead + x.cols);
   problem.in_features = x.cols;
   problem.panels = weight.panel(0);
   problem.panel_bytes = weight.panel_bytes();
   problem.weight_dtype = weight.spec().dtype;
+  problem.quantized = weight.quantized();
   problem.epilogue = epilogue;
   problem.bias = bias.empty() ? nullptr : bias.data();
   problem.out = out.row<float>(0);
   problem.out_stride = out.stride;
   problem.out_features = out.cols;
   problem.tiles = tiles_;
+  problem.vnni = vnni_;
 
   const int64_t panels = weight.num_panels();
   const int64_t num_blocks = problem.blocks.num_blocks;

@@ -30,12 +30,15 @@ class CpuLinear {
  private:
   const LinearKernels& KernelsFor(const CpuPackedWeight& weight) const;
   // x as `kernels` want it.
-  const std::byte* Pack(const LinearKernels& kernels, const TensorView& x, const RowBlocks& blocks);
+  const std::byte* Pack(const LinearKernels& kernels, const TensorView& x, const RowBlocks& blocks,
+                        int64_t lead);
 
   ThreadPool& threads_;
   const TileFunctions* tiles_;  // null: none
+  VnniFunction vnni_;           // likewise
   LinearKernels vectors_;
   LinearKernels tile_kernels_;
+  LinearKernels quantized_;
   Scratch packed_rows_;
   Scratch sums_;
 };

@@ -27,7 +27,9 @@ void ScatterRowIntoTiles(const uint16_t* source, int64_t n, uint16_t* target) {
 
 StatusOr<std::unique_ptr<CpuPackedWeight>> CpuPackedWeight::Create(const WeightSpec& spec,
                                                                    WeightArrangement arrangement) {
-  if (spec.dtype != DType::kBF16 && spec.dtype != DType::kF16 && spec.dtype != DType::kF32) {
+  if (spec.quantization.is_quantized()) {
+    PHALANX_RETURN_IF_ERROR(CheckQuantization(spec));
+  } else if (spec.dtype != DType::kBF16 && spec.dtype != DType::kF16 && spec.dtype != DType::kF32) {
     return InvalidArgumentError("weight {}: dtype is {}, allowed: BF16, F16, F32", spec.name,
                                 Name(spec.dtype));
   }
@@ -44,8 +46,10 @@ StatusOr<std::unique_ptr<CpuPackedWeight>> CpuPackedWeight::Create(const WeightS
       spec.layout == WeightLayout::kGateUp ? spec.out_features / 2 : spec.out_features;
   const int64_t num_panels = (features + per_panel - 1) / per_panel;
   const int64_t depth = arrangement == WeightArrangement::kTiles ? kTileDepth : 1;
-  const int64_t panel_bytes = kPanelSlots * ((spec.in_features + depth - 1) / depth * depth) *
-                              static_cast<int64_t>(SizeInBytes(spec.dtype));
+  const int64_t panel_bytes = spec.quantization.is_quantized()
+                                  ? QuantizedLayout::Of(spec).panel_bytes()
+                                  : kPanelSlots * ((spec.in_features + depth - 1) / depth * depth) *
+                                        static_cast<int64_t>(SizeInBytes(spec.dtype));
   PHALANX_ASSIGN_OR_RETURN(
       MappedMemory memory,
       MappedMemory::Allocate(static_cast<size_t>(num_panels * panel_bytes), spec.name));
@@ -57,20 +61,21 @@ CpuPackedWeight::CpuPackedWeight(const WeightSpec& spec, WeightArrangement arran
                                  MappedMemory memory, int64_t num_panels, int64_t panel_bytes)
     : PackedWeight(spec),
       arrangement_(arrangement),
+      quantized_(QuantizedLayout::Of(spec)),
       memory_(std::move(memory)),
       num_panels_(num_panels),
       panel_bytes_(panel_bytes) {}
 
+CpuPackedWeight::Slot CpuPackedWeight::SlotOf(int64_t row) const {
+  if (spec().layout == WeightLayout::kLinear) return {row / kPanelSlots, row % kPanelSlots};
+  const int64_t half_rows = spec().out_features / 2;
+  const bool is_up = row >= half_rows;
+  const int64_t feature = is_up ? row - half_rows : row;
+  return {feature / kPanelHalf, feature % kPanelHalf + (is_up ? kPanelHalf : 0)};
+}
+
 CpuPackedWeight::RowPlace CpuPackedWeight::PlaceOf(int64_t row) const {
-  int64_t panel = row / kPanelSlots;
-  int64_t slot = row % kPanelSlots;
-  if (spec().layout == WeightLayout::kGateUp) {
-    const int64_t half_rows = spec().out_features / 2;
-    const bool is_up = row >= half_rows;
-    const int64_t feature = is_up ? row - half_rows : row;
-    panel = feature / kPanelHalf;
-    slot = feature % kPanelHalf + (is_up ? kPanelHalf : 0);
-  }
+  const auto [panel, slot] = SlotOf(row);
   if (arrangement_ == WeightArrangement::kTiles) {
     constexpr int64_t kTileElements = kTileDepth * kTileSlots;
     return {panel, slot < kPanelHalf ? 2 * slot : kTileElements + 2 * (slot - kPanelHalf)};
@@ -80,7 +85,7 @@ CpuPackedWeight::RowPlace CpuPackedWeight::PlaceOf(int64_t row) const {
 }
 
 void CpuPackedWeight::PackRows(int64_t first_row, const TensorView& rows) {
-  PHALANX_CHECK(rows.dtype == spec().dtype);
+  PHALANX_CHECK(rows.dtype == spec().dtype && !spec().quantization.is_quantized());
   PHALANX_CHECK_EQ(rows.cols, spec().in_features);
   PHALANX_CHECK_GE(first_row, 0);
   PHALANX_CHECK_LE(first_row + rows.rows, spec().out_features);
@@ -103,6 +108,28 @@ void CpuPackedWeight::PackRows(int64_t first_row, const TensorView& rows) {
       }
     }
   }
+}
+
+void CpuPackedWeight::PackQuantizedRows(int64_t first_row, const QuantizedRows& rows) {
+  PHALANX_CHECK(spec().quantization.is_quantized());
+  PHALANX_CHECK(rows.values.dtype == DType::kI8 && rows.scales.dtype == DType::kF32);
+  PHALANX_CHECK_EQ(rows.values.cols, spec().in_features);
+  PHALANX_CHECK_EQ(rows.scales.cols, quantized_.num_groups);
+  PHALANX_CHECK_EQ(rows.scales.rows, rows.values.rows);
+  PHALANX_CHECK_GE(first_row, 0);
+  PHALANX_CHECK_LE(first_row + rows.values.rows, spec().out_features);
+  for (int64_t r = 0; r < rows.values.rows; ++r) {
+    const Slot slot = SlotOf(first_row + r);
+    PackQuantizedRow(quantized_, slot.index,
+                     {rows.values.row<int8_t>(r), static_cast<size_t>(rows.values.cols)},
+                     {rows.scales.row<float>(r), static_cast<size_t>(rows.scales.cols)},
+                     static_cast<std::byte*>(memory_.data()) + slot.panel * panel_bytes_);
+  }
+}
+
+void CpuPackedWeight::ReadRow(int64_t row, std::span<float> out) const {
+  const Slot slot = SlotOf(row);
+  ReadQuantizedRow(quantized_, slot.index, panel(slot.panel), out);
 }
 
 }  // namespace phalanx

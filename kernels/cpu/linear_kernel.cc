@@ -145,7 +145,8 @@ struct RoundedX {
 // As [in_features, rows]. Columns are transposed for all rows of a block before the next: they stay
 // in the first-level cache.
 template <class X>
-void PackBlock(const TensorView& x, int64_t first_row, int64_t rows, std::byte* packed) {
+void PackBlock(const TensorView& x, int64_t first_row, int64_t rows, int64_t /*lead*/,
+               std::byte* packed) {
   constexpr int64_t kTile = 64;
   auto* out = reinterpret_cast<float*>(packed);
   for (int64_t begin = 0; begin < x.cols; begin += kTile) {

@@ -7,7 +7,9 @@
 #include "kernels/base/dtype.h"
 #include "kernels/base/tensor_view.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/cpu/quantized_layout.h"
 #include "kernels/cpu/tiles.h"
+#include "kernels/cpu/vnni.h"
 
 namespace phalanx {
 
@@ -37,12 +39,14 @@ struct LinearProblem {
   const std::byte* panels = nullptr;  // cpu_packed_weight.h
   int64_t panel_bytes = 0;
   DType weight_dtype = DType::kBF16;
+  QuantizedLayout quantized;
   LinearEpilogue epilogue = LinearEpilogue::kBias;
   const float* bias = nullptr;  // [out_features] or null; kBias only
   float* out = nullptr;         // [num_rows, out_features]
   int64_t out_stride = 0;
   int64_t out_features = 0;              // of `out`: the intermediate size for kSwiglu
   const TileFunctions* tiles = nullptr;  // of the tile kernels
+  VnniFunction vnni = nullptr;           // of the kernels that were made with it
 };
 
 struct LinearRange {
@@ -56,8 +60,11 @@ struct LinearRange {
 struct LinearKernels {
   // One task: `scratch` has scratch_floats, 64-byte aligned, for this thread alone.
   void (*run)(const LinearProblem& problem, const LinearRange& range, float* scratch) = nullptr;
-  // Rows [first_row, first_row + rows) of x, f32, as one block of rows * packed_row_bytes.
-  void (*pack)(const TensorView& x, int64_t first_row, int64_t rows, std::byte* packed) = nullptr;
+  // Rows [first_row, first_row + rows) of x, f32, as one block of rows * packed_row_bytes, each
+  // behind `lead` zeros (of QuantizedLayout, else 0).
+  void (*pack)(const TensorView& x, int64_t first_row, int64_t rows, int64_t lead,
+               std::byte* packed) = nullptr;
+  // Of a row of so many elements, its lead included.
   int64_t (*packed_row_bytes)(int64_t in_features) = nullptr;
   int64_t max_block_rows = 0;
   bool one_row_is_packed = false;  // x of one row is taken as it is
@@ -77,5 +84,11 @@ LinearKernels GetLinearKernels(CpuIsa isa, DType x_dtype);
 // whose products are summed apart and then together, the smallest first. Block b of x is
 // [steps of kTileDepth, parts, rows, kTileDepth].
 LinearKernels GetTileLinearKernels(DType x_dtype);
+
+// For quantized weights: products of integers (kernels/cpu/quantized_layout.h), the same bits on
+// all instruction sets. kBF16 means two digits, kF32 three. `vnni` may be null.
+LinearKernels GetQuantizedLinearKernels(CpuIsa isa, DType x_dtype, VnniFunction vnni);
+// The same on CpuIsa::kAmx.
+LinearKernels GetQuantizedTileKernels(DType x_dtype);
 
 }  // namespace phalanx

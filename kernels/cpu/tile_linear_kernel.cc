@@ -66,7 +66,8 @@ HWY_INLINE void PackValues(const float* values, uint16_t* part, int64_t part_str
 }
 
 template <class X>
-void PackTileBlock(const TensorView& x, int64_t first_row, int64_t rows, std::byte* packed) {
+void PackTileBlock(const TensorView& x, int64_t first_row, int64_t rows, int64_t /*lead*/,
+                   std::byte* packed) {
   auto* out = reinterpret_cast<uint16_t*>(packed);
   const int64_t num_steps = NumSteps(x.cols);
   for (int64_t r = 0; r < rows; ++r) {

@@ -3,10 +3,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <type_traits>
+
 #include "kernels/cpu/tiles.h"
 
 // The rest of the program must run on machines without tiles.
-#define PHALANX_AMX __attribute__((target("amx-tile,amx-bf16")))
+#define PHALANX_AMX __attribute__((target("amx-tile,amx-bf16,amx-int8")))
 
 namespace phalanx {
 namespace {
@@ -50,14 +52,23 @@ PHALANX_AMX void Configure(int64_t num_rows) {
   _tile_loadconfig(&configuration);
 }
 
+// Registers are named by literals.
+#define PHALANX_TILE_DOT(sums, x, weights)                  \
+  if constexpr (std::is_same_v<Product, Int8TileProduct>) { \
+    _tile_dpbssd(sums, x, weights);                         \
+  } else {                                                  \
+    _tile_dpbf16ps(sums, x, weights);                       \
+  }
+
 PHALANX_AMX void Release() { _tile_release(); }
 
-PHALANX_AMX void MultiplyOne(const TileProduct& product) {
+template <class Product>
+PHALANX_AMX void MultiplyOne(const Product& product) {
   const std::byte* x = product.x;
   const std::byte* weights = product.weights;
   const int64_t step_bytes = product.num_rows * kRowBytes;
-  float* low = product.sums;
-  float* high = low + product.num_rows * kTileSlots;
+  auto* low = product.sums;
+  auto* high = low + product.num_rows * kTileSlots;
   if (product.start == TileStart::kZero) {
     _tile_zero(0);
     _tile_zero(1);
@@ -68,9 +79,9 @@ PHALANX_AMX void MultiplyOne(const TileProduct& product) {
   for (int64_t step = 0; step < product.num_steps; ++step) {
     _tile_loadd(4, x, kRowBytes);
     _tile_loadd(6, weights, kRowBytes);
-    _tile_dpbf16ps(0, 4, 6);
+    PHALANX_TILE_DOT(0, 4, 6);
     _tile_loadd(7, weights + kTileBytes, kRowBytes);
-    _tile_dpbf16ps(1, 4, 7);
+    PHALANX_TILE_DOT(1, 4, 7);
     x += step_bytes;
     weights += 2 * kTileBytes;
   }
@@ -78,14 +89,15 @@ PHALANX_AMX void MultiplyOne(const TileProduct& product) {
   _tile_stored(1, high, kRowBytes);
 }
 
-PHALANX_AMX void MultiplyTwo(const TileProduct& product) {
+template <class Product>
+PHALANX_AMX void MultiplyTwo(const Product& product) {
   const int64_t first = RowsOfFirstTile(product.num_rows);
   const int64_t step_bytes = product.num_rows * kRowBytes;
   const std::byte* x0 = product.x;
   const std::byte* x1 = x0 + first * kRowBytes;
   const std::byte* weights = product.weights;
-  float* low = product.sums;
-  float* high = low + product.num_rows * kTileSlots;
+  auto* low = product.sums;
+  auto* high = low + product.num_rows * kTileSlots;
   const int64_t second = first * kTileSlots;
   if (product.start == TileStart::kZero) {
     _tile_zero(0);
@@ -101,12 +113,12 @@ PHALANX_AMX void MultiplyTwo(const TileProduct& product) {
   for (int64_t step = 0; step < product.num_steps; ++step) {
     _tile_loadd(4, x0, kRowBytes);
     _tile_loadd(6, weights, kRowBytes);
-    _tile_dpbf16ps(0, 4, 6);
+    PHALANX_TILE_DOT(0, 4, 6);
     _tile_loadd(5, x1, kRowBytes);
-    _tile_dpbf16ps(1, 5, 6);
+    PHALANX_TILE_DOT(1, 5, 6);
     _tile_loadd(7, weights + kTileBytes, kRowBytes);
-    _tile_dpbf16ps(2, 4, 7);
-    _tile_dpbf16ps(3, 5, 7);
+    PHALANX_TILE_DOT(2, 4, 7);
+    PHALANX_TILE_DOT(3, 5, 7);
     x0 += step_bytes;
     x1 += step_bytes;
     weights += 2 * kTileBytes;
@@ -119,7 +131,8 @@ PHALANX_AMX void MultiplyTwo(const TileProduct& product) {
 
 // Six sums leave two registers, so each tile of x is read twice, the second time from the
 // first-level cache: still fewer cycles of loads than of products.
-PHALANX_AMX void MultiplyThree(const TileProduct& product) {
+template <class Product>
+PHALANX_AMX void MultiplyThree(const Product& product) {
   const int64_t step_bytes = product.num_rows * kRowBytes;
   const int64_t tile_bytes = step_bytes / 3;
   const int64_t tile_floats = product.num_rows / 3 * kTileSlots;
@@ -127,8 +140,8 @@ PHALANX_AMX void MultiplyThree(const TileProduct& product) {
   const std::byte* x1 = x0 + tile_bytes;
   const std::byte* x2 = x1 + tile_bytes;
   const std::byte* weights = product.weights;
-  float* low = product.sums;
-  float* high = low + 3 * tile_floats;
+  auto* low = product.sums;
+  auto* high = low + 3 * tile_floats;
   if (product.start == TileStart::kZero) {
     _tile_zero(0);
     _tile_zero(1);
@@ -147,18 +160,18 @@ PHALANX_AMX void MultiplyThree(const TileProduct& product) {
   for (int64_t step = 0; step < product.num_steps; ++step) {
     _tile_loadd(6, weights, kRowBytes);
     _tile_loadd(7, x0, kRowBytes);
-    _tile_dpbf16ps(0, 7, 6);
+    PHALANX_TILE_DOT(0, 7, 6);
     _tile_loadd(7, x1, kRowBytes);
-    _tile_dpbf16ps(1, 7, 6);
+    PHALANX_TILE_DOT(1, 7, 6);
     _tile_loadd(7, x2, kRowBytes);
-    _tile_dpbf16ps(2, 7, 6);
+    PHALANX_TILE_DOT(2, 7, 6);
     _tile_loadd(6, weights + kTileBytes, kRowBytes);
     _tile_loadd(7, x0, kRowBytes);
-    _tile_dpbf16ps(3, 7, 6);
+    PHALANX_TILE_DOT(3, 7, 6);
     _tile_loadd(7, x1, kRowBytes);
-    _tile_dpbf16ps(4, 7, 6);
+    PHALANX_TILE_DOT(4, 7, 6);
     _tile_loadd(7, x2, kRowBytes);
-    _tile_dpbf16ps(5, 7, 6);
+    PHALANX_TILE_DOT(5, 7, 6);
     x0 += step_bytes;
     x1 += step_bytes;
     x2 += step_bytes;
@@ -172,7 +185,8 @@ PHALANX_AMX void MultiplyThree(const TileProduct& product) {
   _tile_stored(5, high + 2 * tile_floats, kRowBytes);
 }
 
-void Multiply(const TileProduct& product) {
+template <class Product>
+void Multiply(const Product& product) {
   switch (NumTiles(product.num_rows)) {
     case 1:
       return MultiplyOne(product);
@@ -186,9 +200,11 @@ void Multiply(const TileProduct& product) {
 bool HasInstructions() {
   constexpr unsigned kBf16 = 1U << 22;
   constexpr unsigned kTile = 1U << 24;
+  constexpr unsigned kInt8 = 1U << 25;
+  constexpr unsigned kAll = kBf16 | kTile | kInt8;
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
-  return (edx & (kBf16 | kTile)) == (kBf16 | kTile);
+  return (edx & kAll) == kAll;
 }
 
 // Linux saves the registers only for processes that asked: its "Using XSTATE features in user
@@ -199,7 +215,12 @@ bool AskForPermission() {
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
-constexpr TileFunctions kFunctions = {&Configure, &Multiply, &Release};
+constexpr TileFunctions kFunctions = {
+    .configure = &Configure,
+    .multiply = &Multiply<TileProduct>,
+    .multiply_int8 = &Multiply<Int8TileProduct>,
+    .release = &Release,
+};
 
 }  // namespace
 

@@ -70,6 +70,11 @@ class CudaBackend final : public Backend, private DeviceQueue {
                              CudaPackedWeight::Create(*device_, spec, options_.activation_dtype));
     return weight;
   }
+  // CreateWeight refuses them.
+  void PackQuantizedRows(PackedWeight& /*weight*/, int64_t /*first_row*/,
+                         const QuantizedRows& /*rows*/) override {
+    PHALANX_CHECK(false);
+  }
   void PackRows(PackedWeight& weight, int64_t first_row, const TensorView& rows) override {
     const Status status =
         static_cast<CudaPackedWeight&>(weight).PackRows(*uploads_, first_row, rows);

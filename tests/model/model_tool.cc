@@ -3,8 +3,8 @@
 //   model_tool REQUEST.json OUT_DIR
 //
 // REQUEST: {"model": DIR, "dummy_seed": S (absent: read the checkpoint), "ranks": [1, 2],
-//   "isa": "", "device": "cpu", "narrow": false, "prompts": [[ids], ...], "max_tokens": T,
-//   "chunk": C, "trace": false}; with "narrow" activations are of the model's type
+//   "isa": "", "device": "cpu", "narrow": false, "quantization": "none", "prompts": [[ids], ...],
+//   "max_tokens": T, "chunk": C, "trace": false}; with "narrow" activations are of the model's type
 // OUT_DIR/result.json: {"runs": [{"ranks": N, "tokens": [[...]], "margins": [[...]]}]}; of run i
 // and prompt j OUT_DIR/logits.I.J.f32 holds the prompt rows' logits, [prompt tokens, vocab_size];
 // with "trace" no token is generated, and OUT_DIR/trace.I.J.NAME.f32 holds rank 0's activations.
@@ -42,6 +42,11 @@ StatusOr<json> RunOnce(const json& request, int num_ranks, size_t run, const fs:
   options.backend.cpu_isa = request.value("isa", "");
   options.backend.device = request.value("device", "cpu");
   if (request.value("narrow", false)) options.backend.activation_dtype = options.config.dtype;
+  for (const Quantization quantization : {Quantization::kInt8, Quantization::kInt4}) {
+    if (request.value("quantization", "none") == Name(quantization)) {
+      options.model.quantization = quantization;
+    }
+  }
   const auto prompts = request.at("prompts").get<std::vector<std::vector<int32_t>>>();
   const int max_tokens = request.at("max_tokens");
   const int64_t chunk = request.at("chunk");

@@ -85,13 +85,14 @@ def compare_tokens(expected, margins, actual):
 
 
 def run_tool(folder, prompts, ranks, max_tokens, dummy_seed=None, chunk=512, isa="", trace=False, out_dir=None,
-             device="cpu", narrow=False):
+             device="cpu", narrow=False, quantization="none"):
     """model_tool's runs, with activations of the model's own type where narrow; each gains "logits", per prompt [tokens, vocab]."""
     config = json.loads(pathlib.Path(folder, "config.json").read_text())
     with tempfile.TemporaryDirectory() as scratch:
         out = pathlib.Path(out_dir or scratch)
         request = {"model": str(folder), "ranks": ranks, "prompts": prompts, "max_tokens": max_tokens,
-                   "chunk": chunk, "isa": isa, "device": device, "narrow": narrow, "trace": trace}
+                   "chunk": chunk, "isa": isa, "device": device, "narrow": narrow, "trace": trace,
+                   "quantization": quantization}
         if dummy_seed is not None:
             request["dummy_seed"] = dummy_seed
         request_path = out / "request.json"

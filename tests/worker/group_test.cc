@@ -213,6 +213,9 @@ TEST_F(DeviceGroupTest, WhatTheDeviceCannotIsSaidByEveryRankBeforeWeightsAreRead
   options_.kv_cache_dtype.reset();
   options_.activation_dtype = DType::kF32;
   ExpectError("rank 0: --dtype: is F32, allowed: BF16, F16 on CUDA devices");
+  options_.activation_dtype.reset();
+  options_.quantization = Quantization::kInt8;
+  ExpectError("rank 0: --quantization: is int8, allowed: none with --device cuda-emulated");
 }
 
 TEST_F(DeviceGroupTest, RanksDoNotShareACpu) {
