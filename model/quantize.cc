@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 
 namespace phalanx {
@@ -12,12 +13,21 @@ constexpr float kRounder = 0x1.8p23F;
 
 float Rounded(float value) { return (value + kRounder) - kRounder; }
 
+// As std::clamp, of values that vectors hold.
+float Clamped(float value, float low, float high) {
+  const float least = value < low ? low : value;
+  return least > high ? high : least;
+}
+
 float ToBF16(float value) { return BF16ToFloat(FloatToBF16(value)); }
 
+// By their bits, whose order is that of magnitudes: a loop that becomes one of vectors.
 float LargestMagnitude(std::span<const float> group) {
-  float largest = 0.0F;
-  for (const float value : group) largest = std::max(largest, std::abs(value));
-  return largest;
+  int32_t largest = 0;
+  for (const float value : group) {
+    largest = std::max(largest, std::bit_cast<int32_t>(value) & 0x7fffffff);
+  }
+  return std::bit_cast<float>(largest);
 }
 
 // What integers from `low` to `high` make of values at a scale.
@@ -35,7 +45,7 @@ Fit FitAt(std::span<const float> group, float inverse, float low, float high) {
   std::array<float, kSums> squares = {};
   const size_t whole = group.size() / kSums * kSums;
   const auto add = [&](size_t i, size_t sum) {
-    const float integer = std::clamp(Rounded(group[i] * inverse), low, high);
+    const float integer = Clamped(Rounded(group[i] * inverse), low, high);
     dots[sum] += group[i] * integer;
     squares[sum] += integer * integer;
   };
@@ -78,10 +88,13 @@ void QuantizeGroup(std::span<const float> group, int bits, int8_t* values, float
   const float inverse = scale > 0 ? 1 / scale : 0;
   // Too small for a scale: all are zeros.
   if (!std::isfinite(inverse)) scale = 0;
+  if (scale == 0) {
+    std::fill_n(values, group.size(), int8_t{0});
+    return;
+  }
   for (size_t i = 0; i < group.size(); ++i) {
-    values[i] = scale > 0 ? static_cast<int8_t>(static_cast<int32_t>(
-                                std::clamp(Rounded(group[i] * inverse), low, high)))
-                          : int8_t{0};
+    values[i] =
+        static_cast<int8_t>(static_cast<int32_t>(Clamped(Rounded(group[i] * inverse), low, high)));
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -32,15 +33,23 @@ int64_t RowBytes(const WeightRow& row, DType dtype) {
   return row.read_cols().size() * static_cast<int64_t>(SizeInBytes(dtype));
 }
 
-void WidenToFloat(const std::byte* from, DType dtype, std::span<float> to) {
+template <typename Stored, typename Widen>
+void WidenEach(const std::byte* from, std::span<float> to, const Widen& widen) {
   for (size_t i = 0; i < to.size(); ++i) {
-    if (dtype == DType::kF32) {
-      std::memcpy(&to[i], from + i * sizeof(float), sizeof(float));
-    } else {
-      uint16_t bits = 0;
-      std::memcpy(&bits, from + i * sizeof(bits), sizeof(bits));
-      to[i] = dtype == DType::kBF16 ? BF16ToFloat(bits) : F16ToFloat(bits);
-    }
+    Stored bits = 0;
+    std::memcpy(&bits, from + i * sizeof(bits), sizeof(bits));
+    to[i] = widen(bits);
+  }
+}
+
+void WidenToFloat(const std::byte* from, DType dtype, std::span<float> to) {
+  switch (dtype) {
+    case DType::kBF16:
+      return WidenEach<uint16_t>(from, to, BF16ToFloat);
+    case DType::kF16:
+      return WidenEach<uint16_t>(from, to, F16ToFloat);
+    default:
+      return WidenEach<uint32_t>(from, to, std::bit_cast<float, uint32_t>);
   }
 }
 

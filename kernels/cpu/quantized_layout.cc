@@ -1,6 +1,7 @@
 #include "kernels/cpu/quantized_layout.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace phalanx {
 namespace {
@@ -69,7 +70,25 @@ void PackQuantizedRow(const QuantizedLayout& layout, int64_t slot, std::span<con
     reinterpret_cast<float*>(panel)[static_cast<int64_t>(g) * kQuantizedSlots + slot] = scales[g];
   }
   auto* bytes = reinterpret_cast<uint8_t*>(panel + layout.scale_bytes());
-  for (int64_t k = 0; k < layout.num_features;) {
+  int64_t k = 0;
+  // Whole quads, as nearly all are.
+  while (layout.bits == 8 && layout.lead % kQuad == 0 && k + kQuad <= layout.num_features) {
+    std::memcpy(bytes + QuadByte(layout.bits, (layout.lead + k) / kQuad, slot),
+                &values[static_cast<size_t>(k)], kQuad);
+    k += kQuad;
+  }
+  // By twos, which share their bytes.
+  while (layout.bits == 4 && layout.lead % (2 * kQuad) == 0 &&
+         k + 2 * kQuad <= layout.num_features) {
+    uint8_t* out = bytes + QuadByte(layout.bits, (layout.lead + k) / kQuad, slot);
+    for (int64_t i = 0; i < kQuad; ++i, ++k) {
+      const int low = values[static_cast<size_t>(k)] + kNibbleZero;
+      const int high = values[static_cast<size_t>(k + kQuad)] + kNibbleZero;
+      out[i] = static_cast<uint8_t>((low & 15) | (high & 15) << 4);
+    }
+    k += kQuad;
+  }
+  while (k < layout.num_features) {
     const int64_t position = layout.lead + k;
     const int64_t quad = position / kQuad;
     const int64_t first = position % kQuad;
