@@ -14,9 +14,10 @@
 //
 // Quantized weights (kernels/packed_weight.h), on CPUs: x becomes integers X = nearest(x * 2^s),
 // 2^s the power of two that brings the row's largest magnitude into [2^21, 2^22) (with activations
-// of kBF16 [2^13, 2^14)), but at most 2^122. The digits of X, in base 256 and -128..127 each, are
-// multiplied by the weight's integers and added up exactly for each group; y = 2^-s * (chain of
-// fused multiply-adds over groups of (digits' sums in f32, by fused multiply-adds of 256) * scale) +
-// b. The same bits for any number of rows and threads and for every instruction set. A row with a
+// of kBF16 [2^13, 2^14)), but at most 2^122 (2^114). The digits of X, in base 256 and -128..127
+// each, are multiplied by the weight's integers and added up exactly for each group; y = 2^-s *
+// (chain of fused multiply-adds over groups of (digits' sums in f32, by fused multiply-adds of 256)
+// * scale)
+// + b. The same bits for any number of rows and threads and for every instruction set. A row with a
 // NaN or an infinity gives NaN.
 #pragma once

@@ -1,5 +1,5 @@
-// Rounds weights to small integers with scales, as they are read (--quantization) or to be written
-// (`phalanx quantize`): symmetric, so a zero stays one.
+// Rounds weights to small integers with scales as they are read (--quantization): symmetric, so a
+// zero stays one.
 //
 //   kInt8   one scale a row: its largest magnitude / 127
 //   kInt4   groups of kInt4GroupSize input features; of several clipped ranges the one whose

@@ -267,8 +267,8 @@ class Loader {
     return OkStatus();
   }
 
-  // Whole rows are one read; a split on the input axis reads the rank's columns row by row, and
-  // nothing in between.
+  // Whole rows are one read; a split on the input axis reads the columns that this rank needs
+  // row by row, and nothing in between.
   Status ReadRows(const WeightRow& row, const TensorLocation& location, Range rows,
                   std::span<std::byte> out) {
     const auto element = static_cast<int64_t>(SizeInBytes(location.dtype));

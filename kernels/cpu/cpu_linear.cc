@@ -35,10 +35,10 @@ Cut CutIntoTasks(const LinearKernels& kernels, int64_t panels, int64_t panel_byt
 
 }  // namespace
 
-CpuLinear::CpuLinear(CpuIsa isa, DType x_dtype, ThreadPool& threads)
+CpuLinear::CpuLinear(CpuIsa isa, DType x_dtype, VnniFunction vnni, ThreadPool& threads)
     : threads_(threads),
       tiles_(isa == CpuIsa::kAmx ? FindTileFunctions() : nullptr),
-      vnni_(isa == CpuIsa::kAvx512 ? FindVnniFunction() : nullptr),
+      vnni_(vnni),
       vectors_(GetLinearKernels(isa, x_dtype)),
       quantized_(tiles_ != nullptr ? GetQuantizedTileKernels(x_dtype)
                                    : GetQuantizedLinearKernels(isa, x_dtype, vnni_)) {

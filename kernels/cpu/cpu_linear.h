@@ -17,7 +17,8 @@ class CpuLinear {
  public:
   // x_dtype is what x is multiplied as: kF32, or kBF16 for rounding it first. `threads` must
   // outlive this.
-  CpuLinear(CpuIsa isa, DType x_dtype, ThreadPool& threads);
+  // Null for `vnni`: without it.
+  CpuLinear(CpuIsa isa, DType x_dtype, VnniFunction vnni, ThreadPool& threads);
 
   // The layout that this machine multiplies fastest.
   WeightArrangement ArrangementFor(DType dtype) const;

@@ -8,7 +8,7 @@
 namespace phalanx {
 
 enum class CpuIsa : uint8_t {
-  kAmx,       // bf16 weights in AMX tiles, all else as kAvx512
+  kAmx,       // bf16 and quantized weights in AMX tiles, all else as kAvx512
   kAvx512,    // AVX-512 F, VL, DQ, BW
   kAvx2,      // AVX2 with FMA and F16C
   kPortable,  // what the compiler may assume of every machine it builds for; NEON on 64-bit ARM

@@ -32,7 +32,7 @@ struct Digits {
   static constexpr int kMagnitudeBits = 8 * static_cast<int>(kNum) - 2;
 };
 using WholeDigits = Digits<3>;    // of f32
-using RoundedDigits = Digits<2>;  // of what --dtype bfloat16 keeps
+using RoundedDigits = Digits<2>;  // with --dtype bfloat16
 
 // What takes x to integers, and back. NaN where x is not finite: so are its products then.
 struct RowScale {
@@ -96,11 +96,15 @@ HWY_INLINE void ForEachStepOf(const float* row, int64_t n, int64_t lead, float t
       DigitsOf<D>(row + first, to_integers, digits);
     } else {
       alignas(64) float padded[kQuantizedStep] = {};
-      std::copy(row + begin, row + end, padded + begin - first);
+      std::copy(row + begin, row + end, padded + (begin - first));
       DigitsOf<D>(padded, to_integers, digits);
     }
     put(step, digits);
   }
+}
+
+constexpr int64_t NumQuantizedSteps(int64_t positions) {
+  return (positions + kQuantizedStep - 1) / kQuantizedStep;
 }
 
 // A block of x ends with its rows' RowScale::back, a cache line each row.
@@ -115,8 +119,7 @@ HWY_INLINE const float* RowScalesOf(const std::byte* block, int64_t rows, int64_
 
 // A group's sums of kLanes slots to their totals: of each digit's sums, `stride` apart.
 template <class D>
-HWY_INLINE void AddGroup(const int32_t* sums, int64_t stride, const float* scales, bool is_first,
-                         float* totals) {
+HWY_INLINE void AddGroup(const int32_t* sums, int64_t stride, const float* scales, float* totals) {
   const F32 d;
   const I32 di;
   auto sum = hn::ConvertTo(d, hn::LoadU(di, sums));
@@ -124,8 +127,7 @@ HWY_INLINE void AddGroup(const int32_t* sums, int64_t stride, const float* scale
     sum = FusedMulAdd(sum, hn::Set(d, 256.0f),
                       hn::ConvertTo(d, hn::LoadU(di, sums + digit * stride)));
   }
-  const auto before = is_first ? hn::Zero(d) : hn::LoadU(d, totals);
-  hn::StoreU(FusedMulAdd(sum, hn::LoadU(d, scales), before), d, totals);
+  hn::StoreU(FusedMulAdd(sum, hn::LoadU(d, scales), hn::LoadU(d, totals)), d, totals);
 }
 
 // A row's totals of a panel: `low` and `high` are kQuantizedSlots / 2 each.

@@ -96,7 +96,7 @@ void PackQuantizedRow(const QuantizedLayout& layout, int64_t slot, std::span<con
     uint8_t* out = bytes + QuadByte(layout.bits, quad, slot) + first;
     const int shift = NibbleShift(quad);
     for (int64_t i = 0; i < count; ++i) {
-      const int value = values[static_cast<size_t>(k + i)];
+      const int8_t value = values[static_cast<size_t>(k + i)];
       const int nibble = ((value + kNibbleZero) & 15) << shift;
       out[i] = static_cast<uint8_t>(layout.bits == 8 ? value : out[i] | nibble);
     }

@@ -7,9 +7,10 @@
 //            bits, of the next in the high bits
 //
 // A step is 64 positions, a quad four. A position is an input feature, counted from the last
-// multiple of 64 of the whole row: `lead` positions before this part's first feature are zeros, and
-// so are those behind its last one up to a whole step. So groups begin with a step, whatever part
-// of a row this is. Each row's bits are in bytes of their own.
+// multiple of 64 of the whole row, so that groups begin with a step, whatever part of a row this
+// is. The `lead` positions before this part's first feature, and those behind its last one up to a
+// whole step, have bytes of zero, which 4 bits read as -8: x has digits of zero there. Each row's
+// bits are in bytes of their own.
 //
 // x of a row is integers X of one scale, a power of two, that keeps its largest magnitude within
 // 2^22 (three digits) or 2^14 (two): X = ((d0 * 256) + d1) * 256 + d2 with d in -128..127. Products

@@ -35,7 +35,7 @@ constexpr int64_t kSlotsOfHalf = kQuantizedSlots / 2;
 
 template <class D>
 int64_t PairDigitRowBytes(int64_t positions) {
-  const int64_t num_steps = (positions + kQuantizedStep - 1) / kQuantizedStep;
+  const int64_t num_steps = NumQuantizedSteps(positions);
   return num_steps * kQuantizedStep * D::kCount * static_cast<int64_t>(sizeof(int16_t)) +
          kRowScaleBytes;
 }
@@ -51,11 +51,11 @@ void PackPairDigits(const TensorView& x, int64_t first_row, int64_t rows, int64_
     const RowScale scale = ScaleOf<D>(row, x.cols);
     scales[r] = scale.back;
     ForEachStepOf<D>(row, x.cols, lead, scale.to_integers, [&](int64_t step, const int8_t* digits) {
-      for (int64_t k = 0; k < kQuantizedStep; ++k) {
-        const int64_t quad = step * kQuadsOfStep + k / kQuad;
+      for (int64_t quad = 0; quad < kQuadsOfStep; ++quad) {
+        int16_t* of_quad = out + ((step * kQuadsOfStep + quad) * rows + r) * D::kCount * kQuad;
         for (int64_t digit = 0; digit < D::kCount; ++digit) {
-          out[((quad * rows + r) * D::kCount + digit) * kQuad + k % kQuad] =
-              digits[digit * kQuantizedStep + k];
+          std::copy_n(digits + digit * kQuantizedStep + quad * kQuad, kQuad,
+                      of_quad + digit * kQuad);
         }
       }
     });
@@ -69,7 +69,7 @@ constexpr int64_t kVnniStepBytes = D::kCount*(kQuantizedStep +
 
 template <class D>
 int64_t VnniDigitRowBytes(int64_t positions) {
-  const int64_t num_steps = (positions + kQuantizedStep - 1) / kQuantizedStep;
+  const int64_t num_steps = NumQuantizedSteps(positions);
   // Whole cache lines, so that the rows' scales are aligned.
   return (num_steps * kVnniStepBytes<D> + 63) / 64 * 64 + kRowScaleBytes;
 }
@@ -114,7 +114,7 @@ using VecI16 = hn::Vec<I16>;
 using VecI32 = hn::Vec<I32>;
 constexpr int64_t kUnitSlots = static_cast<int64_t>(hn::MaxLanes(I16())) / kQuad;
 
-// The quads of kUnitSlots slots from byte `byte` of a step on.
+// A quad of kUnitSlots slots of a half, from `slot` on, widened.
 HWY_INLINE VecI16 LoadQuads(const uint8_t* step, int64_t half, int64_t quad, int64_t slot,
                             int bits) {
   const hn::Rebind<int8_t, I16> d8;
@@ -284,8 +284,7 @@ void MultiplyQuantizedPanel(const LinearProblem& problem, int64_t panel, const s
       for (int64_t r = 0; r < kRows; ++r) {
         for (int64_t slot = 0; slot < kSlotsOfHalf; slot += static_cast<int64_t>(kLanes)) {
           const int64_t at = half * kSlotsOfHalf + slot;
-          AddGroup<D>(sums.of[half][r][0] + slot, kSlotsOfHalf, scales + at, g == 0,
-                      totals[r] + at);
+          AddGroup<D>(sums.of[half][r][0] + slot, kSlotsOfHalf, scales + at, totals[r] + at);
         }
       }
     }

@@ -20,13 +20,9 @@ constexpr int64_t kGroupBlocks = 8;
 constexpr int64_t kChunkSteps = 16;
 constexpr int64_t kTaskPanels = 8;
 
-constexpr int64_t NumSteps(int64_t positions) {
-  return (positions + kQuantizedStep - 1) / kQuantizedStep;
-}
-
 template <class D>
 int64_t TileDigitRowBytes(int64_t positions) {
-  return NumSteps(positions) * D::kCount * kQuantizedStep + kRowScaleBytes;
+  return NumQuantizedSteps(positions) * D::kCount * kQuantizedStep + kRowScaleBytes;
 }
 
 // A block is int8 [steps, digits, rows, kQuantizedStep], and the rows' scales.
@@ -98,7 +94,7 @@ class BlocksTimesPanel {
     const std::byte* data = problem_.panels + panel * problem_.panel_bytes;
     const auto* scales = reinterpret_cast<const float*>(data);
     const std::byte* values = data + layout.scale_bytes();
-    if (layout.num_groups == 0) std::fill(totals_, totals_ + kGroupBlocks * kTotalFloats, 0.0f);
+    std::fill(totals_, totals_ + (block_end_ - block_begin_) * kTotalFloats, 0.0f);
     for (int64_t g = 0; g < layout.num_groups; ++g, scales += kQuantizedSlots) {
       const int64_t begin = layout.GroupBegin(g);
       const int64_t end = layout.GroupBegin(g + 1);
@@ -117,7 +113,7 @@ class BlocksTimesPanel {
         }
       }
       for (int64_t block = block_begin_; block < block_end_; ++block) {
-        AddGroupOf(block, scales, g == 0);
+        AddGroupOf(block, scales);
       }
     }
     for (int64_t block = block_begin_; block < block_end_; ++block) Finish(panel, block);
@@ -145,7 +141,7 @@ class BlocksTimesPanel {
                                    .sums = Sums(block)});
   }
 
-  void AddGroupOf(int64_t block, const float* scales, bool is_first) {
+  void AddGroupOf(int64_t block, const float* scales) {
     const int64_t rows = NumRows(block);
     const int64_t stride = rows * kTileSlots;
     const int32_t* sums = Sums(block);
@@ -153,8 +149,7 @@ class BlocksTimesPanel {
     for (int64_t half = 0; half < 2; ++half) {
       for (int64_t i = 0; i < stride; i += static_cast<int64_t>(kLanes)) {
         AddGroup<D>(sums + half * D::kCount * stride + i, stride,
-                    scales + half * kTileSlots + i % kTileSlots, is_first,
-                    totals + half * stride + i);
+                    scales + half * kTileSlots + i % kTileSlots, totals + half * stride + i);
       }
     }
   }

@@ -22,7 +22,7 @@ namespace HWY_NAMESPACE {
 
 // An f32 has 24 significant bits, a bf16 eight: three hold it all. Cutting bits off leaves a rest
 // that f32 holds exactly, and never overflows.
-struct WholeX {
+struct WholeParts {
   static constexpr int64_t kParts = 3;
   static constexpr int64_t kMaxBlockRows = kTileRows;
   static HWY_INLINE hn::Vec<U32> Take(VecF32& rest) {
@@ -32,7 +32,7 @@ struct WholeX {
   }
 };
 
-struct RoundedX {
+struct RoundedPart {
   static constexpr int64_t kParts = 1;
   static constexpr int64_t kMaxBlockRows = 2 * kTileRows;
   static HWY_INLINE hn::Vec<U32> Take(const VecF32& value) { return RoundToBF16(value); }
@@ -185,7 +185,8 @@ LinearKernels TileLinearKernels() {
 }
 
 LinearKernels TileLinearKernelsFor(DType x_dtype) {
-  return x_dtype == DType::kBF16 ? TileLinearKernels<RoundedX>() : TileLinearKernels<WholeX>();
+  return x_dtype == DType::kBF16 ? TileLinearKernels<RoundedPart>()
+                                 : TileLinearKernels<WholeParts>();
 }
 
 }  // namespace HWY_NAMESPACE

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/backend_factory.h"
+#include "kernels/cpu/cpu_linear.h"
 #include "tests/testing/inputs.h"
 #include "tests/testing/oracles.h"
 
@@ -31,8 +32,9 @@ void PrintTo(const Form& form, std::ostream* os) {
   *os << form.bits << " bits, groups of " << form.group_size << ", from " << form.first_feature;
 }
 
-constexpr Form kForms[] = {{8, 0, 0},   {8, 0, 13},  {8, 64, 0},   {4, 0, 0},    {4, 64, 0},
-                           {4, 128, 0}, {4, 128, 5}, {4, 128, 64}, {4, 64, 131}, {4, 256, 250}};
+constexpr Form kForms[] = {{8, 0, 20},  {4, 64, 40},  {8, 0, 0},    {8, 0, 13},
+                           {8, 64, 0},  {4, 0, 0},    {4, 64, 0},   {4, 128, 0},
+                           {4, 128, 5}, {4, 128, 64}, {4, 64, 131}, {4, 256, 250}};
 
 struct QuantizedWeight {
   int64_t out_features = 0;
@@ -268,6 +270,61 @@ TEST(QuantizedIsaTest, EveryInstructionSetGivesTheBitsOfTheDefinition) {
         EXPECT_EQ(testing::BitMismatch(Multiply(*backend, *Pack(*backend, weight), x), expected),
                   "")
             << isa << ", " << ::testing::PrintToString(form) << ", " << Name(x_dtype);
+      }
+    }
+  }
+}
+
+// The longest row with the largest digits: sums come near the end of 32 bits.
+TEST(QuantizedIsaTest, TheLongestRowDoesNotOverflow) {
+  constexpr int64_t kIn = 65536;
+  QuantizedWeight weight{.out_features = 2, .in_features = kIn, .quantization = {8, 0, 0}};
+  weight.stored.assign(kIn, int8_t{-128});
+  weight.stored.resize(2 * kIn, int8_t{127});
+  weight.scales = {1.0F, 1.0F};
+  for (const auto& [x_dtype, integer] :
+       {std::pair(DType::kF32, -63 * 65536 - 128 * 256 - 128), {DType::kBF16, -63 * 256 - 128}}) {
+    const int num_digits = x_dtype == DType::kF32 ? 3 : 2;
+    const std::vector<float> x(kIn, std::ldexp(static_cast<float>(integer), 2 - 8 * num_digits));
+    std::vector<float> expected;
+    for (int64_t c = 0; c < 2; ++c) {
+      expected.push_back(Defined(x, weight.stored.data() + c * kIn, weight.scales.data() + c,
+                                 weight.quantization, num_digits));
+    }
+    for (const std::string& isa : AvailableCpuIsas()) {
+      const auto backend =
+          std::move(CreateBackend({.activation_dtype = x_dtype, .num_threads = 1, .cpu_isa = isa}))
+              .value();
+      EXPECT_EQ(testing::BitMismatch(Multiply(*backend, *Pack(*backend, weight), x), expected), "")
+          << isa << ", " << Name(x_dtype);
+    }
+  }
+}
+
+// Machines with VNNI multiply by it, those without by pairs; here by both.
+TEST(QuantizedIsaTest, PairsGiveTheBitsOfVnni) {
+  constexpr int64_t kRows = 21;
+  constexpr int64_t kIn = 333;
+  constexpr int64_t kOut = 70;
+  for (const CpuIsa isa : AvailableIsas()) {
+    if (isa == CpuIsa::kAmx) continue;
+    for (const DType x_dtype : {DType::kF32, DType::kBF16}) {
+      ThreadPool threads({.num_threads = 2});
+      CpuLinear by_pairs(isa, x_dtype, nullptr, threads);
+      const auto backend =
+          std::move(CreateBackend({.activation_dtype = x_dtype, .cpu_isa = std::string(Name(isa))}))
+              .value();
+      for (const Form& form : kForms) {
+        Generator generator(9);
+        QuantizedWeight weight = MakeQuantizedWeight(kOut, kIn, form, generator);
+        const auto packed = Pack(*backend, weight);
+        std::vector<float> x = testing::RandomFloats(kRows * kIn, generator);
+        std::vector<float> out = testing::NaNs(kRows * kOut);
+        by_pairs.Multiply(testing::ViewOf(x, kRows, kIn),
+                          static_cast<const CpuPackedWeight&>(*packed), LinearEpilogue::kBias, {},
+                          testing::ViewOf(out, kRows, kOut));
+        EXPECT_EQ(testing::BitMismatch(out, Multiply(*backend, *packed, x)), "")
+            << Name(isa) << ", " << ::testing::PrintToString(form);
       }
     }
   }

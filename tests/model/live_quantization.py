@@ -4,8 +4,8 @@
     live_quantization.py
 
 Random models: logits and greedy tokens as in live_parity.py, at N = 1, 2, 3 and 5, where shards cut groups. The bundled
-model: perplexity of the answers to its held-out questions at most 1.01 (int8) and 1.05 (int4) times that of its own
-weights.
+model: perplexity of the answers to its held-out questions and the KL divergence from its own weights stay within the limits
+below.
 Exit code 0: so it is; 1: it is not; 77: torch or transformers is missing.
 """
 
@@ -17,7 +17,8 @@ import tempfile
 
 STEPS = 24
 RANKS = [1, 2, 3, 5]
-MOST_PERPLEXITY = {"int8": 1.01, "int4": 1.05}
+MOST_PERPLEXITY = {"int8": 1.001, "int4": 1.003}
+MOST_DIVERGENCE = {"int8": 1e-5, "int4": 5e-4}
 SHAPES = [
     {"num_attention_heads": 5, "num_key_value_heads": 5, "head_dim": 32, "hidden_size": 224, "intermediate_size": 517,
      "dtype": "bfloat16", "tie_word_embeddings": True},
@@ -99,10 +100,13 @@ def measure_bundled(folder):
             rows = log_p(mode, narrow)
             ratio = perplexity(rows) / base
             divergence = float(np.mean([kl for a, b in zip(plain, rows) for kl in (np.exp(a) * (a - b)).sum(-1)]))
-            print(f"  {mode}, {'bfloat16' if narrow else 'float32'}: perplexity {ratio:.4f} times that, at most {most}; "
-                  f"mean KL divergence {divergence:.6f}")
+            name = f"{mode}, {'bfloat16' if narrow else 'float32'}"
+            print(f"  {name}: perplexity {ratio:.4f} times that, at most {most}; "
+                  f"mean KL divergence {divergence:.6f}, at most {MOST_DIVERGENCE[mode]}")
             if not ratio <= most:
-                failures.append(f"{mode}: perplexity is {ratio:.4f} times that of the model's own weights, at most {most}")
+                failures.append(f"{name}: perplexity is {ratio:.4f} times that of the model's own weights, at most {most}")
+            if not divergence <= MOST_DIVERGENCE[mode]:
+                failures.append(f"{name}: KL divergence is {divergence:.3g}, at most {MOST_DIVERGENCE[mode]}")
     return failures
 
 
