@@ -9,7 +9,10 @@
 #include <thread>
 
 #include "client/answer_json.h"
+#include "client/bench_compare.h"
 #include "client/bench_report.h"
+#include "client/bench_requests.h"
+#include "client/input.h"
 #include "client/number_flag.h"
 #include "client/terminal.h"
 
@@ -24,31 +27,13 @@ constexpr double kMaxMilliseconds = 1e12;
 
 struct BenchFlags {
   ConnectionFlags connection;
-  int32_t num_prompts = 64;
+  BenchLoad load;
   double request_rate = 0;  // requests a second; 0: closed loop
   int32_t concurrency = 16;
-  int32_t prompt_tokens = 128;
-  int32_t output_tokens = 64;
-  double temperature = 0;
-  uint64_t seed = 0;
   GoodputLimits goodput;
+  std::vector<std::string> compare;  // two files, or none
   bool json = false;
 };
-
-// Random ids, so that no prefix is shared; a server that lacks one of them says so.
-std::vector<v1::GenerateRequest> MakeRequests(const BenchFlags& flags, int vocab_size) {
-  std::mt19937_64 engine(flags.seed);
-  std::uniform_int_distribution<int32_t> id(0, vocab_size - 1);
-  std::vector<v1::GenerateRequest> requests(static_cast<size_t>(flags.num_prompts));
-  for (v1::GenerateRequest& request : requests) {
-    for (int i = 0; i < flags.prompt_tokens; ++i) request.mutable_token_ids()->add_ids(id(engine));
-    request.mutable_sampling()->set_max_tokens(flags.output_tokens);
-    request.mutable_sampling()->set_ignore_eos(true);
-    request.mutable_sampling()->set_temperature(static_cast<float>(flags.temperature));
-    request.mutable_sampling()->set_seed(flags.seed);
-  }
-  return requests;
-}
 
 class LoadGenerator {
  public:
@@ -69,7 +54,7 @@ class LoadGenerator {
  private:
   // Poisson arrivals, whatever the server does.
   void RunOpenLoop() {
-    std::mt19937_64 engine(flags_.seed + 1);
+    std::mt19937_64 engine(flags_.load.seed + 1);
     std::exponential_distribution<double> gap_seconds(flags_.request_rate);
     std::vector<std::thread> threads;
     auto arrival = Clock::now();
@@ -125,15 +110,17 @@ int RunBench(const BenchFlags& flags) {
     const Status status = FromGrpc(stub->GetModelInfo(&context, {}, &model));
     if (!status.ok()) return ReportError(status, flags.connection);
   }
-  LoadGenerator load(flags, *stub, MakeRequests(flags, model.vocab_size()));
+  LoadGenerator load(flags, *stub, MakeBenchRequests(flags.load, model.vocab_size()));
   const auto begin = Clock::now();
   load.Run();
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
 
   nlohmann::ordered_json report = {{"model", model.id()},
-                                   {"num_prompts", flags.num_prompts},
-                                   {"prompt_tokens", flags.prompt_tokens},
-                                   {"output_tokens", flags.output_tokens}};
+                                   {"num_prompts", flags.load.num_prompts},
+                                   {"prefix_tokens", flags.load.prefix_tokens},
+                                   {"prompt_tokens", flags.load.prompt_tokens},
+                                   {"output_tokens", flags.load.output_tokens},
+                                   {"range_ratio", flags.load.range_ratio}};
   if (flags.request_rate > 0) {
     report["request_rate"] = flags.request_rate;
   } else {
@@ -151,13 +138,27 @@ int RunBench(const BenchFlags& flags) {
   return kExitOk;
 }
 
+int RunCompare(const BenchFlags& flags) {
+  std::vector<nlohmann::ordered_json> results;
+  for (const std::string& path : flags.compare) {
+    const StatusOr<std::string> text = ReadInput("--compare", path);
+    if (!text.ok()) return ReportError(text.status(), flags.connection);
+    auto result = ParseBenchResult(path, *text);
+    if (!result.ok()) return ReportError(result.status(), flags.connection);
+    results.push_back(*std::move(result));
+  }
+  Print(CompareBenchResults(results[0], results[1]));
+  return kExitOk;
+}
+
 }  // namespace
 
 void AddBench(CLI::App& app, Command& command) {
   const auto flags = std::make_shared<BenchFlags>();
   CLI::App& sub = *app.add_subcommand("bench", "Load a running server and print its latencies");
   AddConnectionFlags(sub, flags->connection);
-  AddNumber<int32_t>(sub, "--num-prompts", {1, kMaxInt}, flags->num_prompts, "requests in all");
+  AddNumber<int32_t>(sub, "--num-prompts", {1, kMaxInt}, flags->load.num_prompts,
+                     "requests in all");
   CLI::Option* rate = AddNumber<double>(
       sub, "--request-rate", {kMinRate, kMaxRate},
       [flags](double requests_per_s) { flags->request_rate = requests_per_s; },
@@ -165,18 +166,29 @@ void AddBench(CLI::App& app, Command& command) {
   AddNumber<int32_t>(sub, "--concurrency,--max-concurrency", {1, 4096}, flags->concurrency,
                      "closed loop: so many requests under way")
       ->excludes(rate);
-  AddNumber<int32_t>(sub, "--prompt-tokens,--random-input-len", {1, kMaxInt}, flags->prompt_tokens,
-                     "tokens of a prompt");
-  AddNumber<int32_t>(sub, "--output-tokens,--random-output-len", {1, kMaxInt}, flags->output_tokens,
+  AddNumber<int32_t>(sub, "--prompt-tokens,--random-input-len", {1, kMaxInt},
+                     flags->load.prompt_tokens, "tokens of a prompt");
+  AddNumber<int32_t>(sub, "--output-tokens,--random-output-len", {1, kMaxInt},
+                     flags->load.output_tokens,
                      "tokens of an answer; the end-of-sequence token is ignored");
-  AddNumber<double>(sub, "--temperature", {}, flags->temperature, "of all requests");
-  AddNumber<uint64_t>(sub, "--seed", {}, flags->seed, "of prompts, arrivals and sampling");
+  AddNumber<int32_t>(sub, "--random-prefix-len", {0, kMaxInt}, flags->load.prefix_tokens,
+                     "tokens that all prompts begin with, besides their own");
+  AddNumber<double>(sub, "--random-range-ratio", {0, 1}, flags->load.range_ratio,
+                    "spread lengths evenly from 1 - RATIO to 1 + RATIO times those");
+  AddNumber<double>(sub, "--temperature", {}, flags->load.temperature, "of all requests");
+  AddNumber<uint64_t>(sub, "--seed", {}, flags->load.seed, "of prompts, arrivals and sampling");
   AddNumber<double>(sub, "--goodput-ttft-ms", {0, kMaxMilliseconds}, flags->goodput.ttft_ms,
                     "request_goodput counts requests whose first token came that soon");
   AddNumber<double>(sub, "--goodput-tpot-ms", {0, kMaxMilliseconds}, flags->goodput.tpot_ms,
                     "and whose tokens took at most that; 0: no limit");
   sub.add_flag("--json", flags->json, "print JSON");
-  sub.callback([flags, &command] { command = [flags] { return RunBench(*flags); }; });
+  sub.add_option("--compare", flags->compare,
+                 "ask nobody; print two results that --json wrote side by side")
+      ->type_name("BEFORE AFTER")
+      ->expected(2);
+  sub.callback([flags, &command] {
+    command = [flags] { return flags->compare.empty() ? RunBench(*flags) : RunCompare(*flags); };
+  });
 }
 
 }  // namespace phalanx
