@@ -39,6 +39,10 @@ export async function problemOf(response, key) {
     case 413:
       return problem('This conversation is too long to send', said, null);
     case 429:
+      if (said.startsWith('this key has ')) {
+        return problem('This API key has too many answers under way', 'Try again when one of them has ended.', 'retry',
+                       retryAt);
+      }
       return problem('The server is busy', 'More people are asking than it can answer right now.', 'retry',
                      retryAt);
     case 503:

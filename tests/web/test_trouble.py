@@ -66,6 +66,14 @@ class Trouble(unittest.TestCase):
         self.assertEqual(len(page.all(ANSWERS)), 1)
         self.assertEqual(page.all(".versions"), [], "an answer without a word is no version")
 
+    def test_a_keys_own_limit_is_no_crowd(self):
+        page = self.page
+        self.front.script += [Scripted(429, headers={"Retry-After": "1"},
+                                       message="this key has 16 sequences under way and asks for 1 more, allowed: 16 at once")]
+        page.send(CAPITAL)
+        page.wait_text(".problem", "This API key has too many answers under way")
+        self.assertNotIn("busy", page.text(".problem"))
+
     def test_countdown_keeps_the_button_closed(self):
         page = self.page
         self.front.script += [Scripted(429, headers={"Retry-After": "3600"})]
