@@ -20,6 +20,7 @@ from service import BIN, Service, client, command_of  # noqa: E402
 
 GET_WITH_KEY = ("/v1/models", "/v1/models/demo", "/metrics")
 POST_WITH_KEY = ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize")
+SECRET = "the password of the cellar is mellon"
 OPEN = ("/health", "/livez", "/readyz", "/version")
 
 
@@ -67,6 +68,8 @@ class Keys(unittest.TestCase):
         cls.file = pathlib.Path(cls.folder.name) / "keys"
         cls.alice = cls.make("alice", "--metrics")
         cls.bob = cls.make("bob", "--streams", "1")
+        cls.dora = cls.make("dora", "--expires", "2999-01-01")
+        cls.file.write_text(cls.file.read_text().replace("expires=2999-01-01", "expires=2020-01-01"))
         cls.service = Service("--served-model-name", "demo", "--api-key-file", str(cls.file), ranks=1)
 
     @classmethod
@@ -74,7 +77,8 @@ class Keys(unittest.TestCase):
         cls.service.__exit__()
         log = "".join(cls.service.stderr_lines)
         cls.folder.cleanup()
-        assert cls.alice not in log and cls.bob not in log, "a key in the log"
+        assert all(secret not in log for secret in (cls.alice, cls.bob, cls.dora)), "a key in the log"
+        assert SECRET not in log, "a prompt in the log"
         assert "key=alice" in log, log
         for protocol in ("http", "grpc"):
             assert re.search(rf"W coordinator: refused protocol={protocol} peer=\S*127\.0\.0\.1:\d+ reason=\"an API key that is not known\"", log), log
@@ -116,6 +120,28 @@ class Keys(unittest.TestCase):
                 self.assertNotEqual(response.status, 401, text)
         for path in OPEN:
             self.assertEqual(self.send("GET", path)[0].status, 200, path)
+
+    def test_no_key_hits_what_another_has_cached(self):
+        def cached_tokens(key, **more):
+            body = {"model": "demo", "prompt": SECRET * 8, "max_tokens": 1, **more}
+            response, text = self.send("POST", "/v1/completions", key, body)
+            self.assertEqual(response.status, 200, text)
+            return json.loads(text)["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+        self.assertEqual(cached_tokens(self.alice), 0)
+        self.assertGreater(cached_tokens(self.alice), 0)
+        self.assertEqual(cached_tokens(self.bob), 0)
+        self.assertGreater(cached_tokens(self.bob), 0)
+        self.assertEqual(cached_tokens(self.alice, cache_salt="a salt of her own"), 0)
+        self.assertEqual(cached_tokens(self.bob, cache_salt="a salt of her own"), 0)
+
+    def test_an_expired_key_opens_nothing(self):
+        response, text = self.send("POST", "/v1/completions", self.dora, {"model": "demo", "prompt": SECRET})
+        self.assertEqual(response.status, 401, text)
+        self.assertIn("the key has expired", json.loads(text)["error"]["message"])
+        done = self.generate(self.dora)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("the key has expired", done.stderr)
 
     def test_figures_are_for_keys_that_may_read_them(self):
         response, text = self.send("GET", "/metrics", self.bob)
