@@ -103,8 +103,18 @@ HWY_INLINE void ForEachStepOf(const float* row, int64_t n, int64_t lead, float t
   }
 }
 
-constexpr int64_t NumQuantizedSteps(int64_t positions) {
-  return (positions + kQuantizedStep - 1) / kQuantizedStep;
+// Calls put(row of the block, step, digits) for a block of rows of x, and writes their
+// RowScale::back.
+template <class D, typename Put>
+HWY_INLINE void PackDigits(const TensorView& x, int64_t first_row, int64_t rows, int64_t lead,
+                           float* scales, const Put& put) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* row = x.row<float>(first_row + r);
+    const RowScale scale = ScaleOf<D>(row, x.cols);
+    scales[r] = scale.back;
+    ForEachStepOf<D>(row, x.cols, lead, scale.to_integers,
+                     [&](int64_t step, const int8_t* digits) { put(r, step, digits); });
+  }
 }
 
 // A block of x ends with its rows' RowScale::back, a cache line each row.

@@ -12,7 +12,6 @@ constexpr int kNibbleZero = 8;
 
 // Where the quad of a slot begins: of 8 bits, or of 4, where quads share bytes by twos.
 int64_t QuadByte(int bits, int64_t quad, int64_t slot) {
-  constexpr int64_t kQuadsOfStep = kQuantizedStep / kQuad;
   const int64_t half = quad / kQuadsOfStep * 2 + slot / kHalf;
   const int64_t in_step = quad % kQuadsOfStep;
   const int64_t row =
@@ -32,7 +31,7 @@ QuantizedLayout QuantizedLayout::Of(const WeightSpec& spec) {
   if (spec.in_features == 0) return layout;
   layout.lead = quantization.first_feature % kQuantizedStep;
   layout.num_features = spec.in_features;
-  layout.num_steps = (layout.lead + spec.in_features + kQuantizedStep - 1) / kQuantizedStep;
+  layout.num_steps = NumQuantizedSteps(layout.lead + spec.in_features);
   layout.num_groups = quantization.NumGroups(spec.in_features);
   layout.group_steps = quantization.group_size / kQuantizedStep;
   if (layout.group_steps > 0) {

@@ -29,8 +29,13 @@ namespace phalanx {
 inline constexpr int64_t kQuantizedSlots = 32;  // of a panel
 inline constexpr int64_t kQuantizedStep = kQuantizationUnit;
 inline constexpr int64_t kQuad = 4;
+inline constexpr int64_t kQuadsOfStep = kQuantizedStep / kQuad;
 // As far as a digit's products, 128 * 128 each, add up within 32 bits.
 inline constexpr int64_t kMaxQuantizedFeatures = int64_t{1} << 16;
+
+constexpr int64_t NumQuantizedSteps(int64_t positions) {
+  return (positions + kQuantizedStep - 1) / kQuantizedStep;
+}
 
 struct QuantizedLayout {
   int bits = 0;  // 0: not quantized

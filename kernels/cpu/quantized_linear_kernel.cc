@@ -30,7 +30,6 @@ constexpr int64_t kMaxRows = 8;
 constexpr int64_t kMaxRows = 4;
 #endif
 
-constexpr int64_t kQuadsOfStep = kQuantizedStep / kQuad;
 constexpr int64_t kSlotsOfHalf = kQuantizedSlots / 2;
 
 template <class D>
@@ -46,20 +45,16 @@ void PackPairDigits(const TensorView& x, int64_t first_row, int64_t rows, int64_
                     std::byte* packed) {
   auto* out = reinterpret_cast<int16_t*>(packed);
   float* scales = RowScalesOf(packed, rows, PairDigitRowBytes<D>(lead + x.cols));
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* row = x.row<float>(first_row + r);
-    const RowScale scale = ScaleOf<D>(row, x.cols);
-    scales[r] = scale.back;
-    ForEachStepOf<D>(row, x.cols, lead, scale.to_integers, [&](int64_t step, const int8_t* digits) {
-      for (int64_t quad = 0; quad < kQuadsOfStep; ++quad) {
-        int16_t* of_quad = out + ((step * kQuadsOfStep + quad) * rows + r) * D::kCount * kQuad;
-        for (int64_t digit = 0; digit < D::kCount; ++digit) {
-          std::copy_n(digits + digit * kQuantizedStep + quad * kQuad, kQuad,
-                      of_quad + digit * kQuad);
+  PackDigits<D>(
+      x, first_row, rows, lead, scales, [&](int64_t r, int64_t step, const int8_t* digits) {
+        for (int64_t quad = 0; quad < kQuadsOfStep; ++quad) {
+          int16_t* of_quad = out + ((step * kQuadsOfStep + quad) * rows + r) * D::kCount * kQuad;
+          for (int64_t digit = 0; digit < D::kCount; ++digit) {
+            std::copy_n(digits + digit * kQuantizedStep + quad * kQuad, kQuad,
+                        of_quad + digit * kQuad);
+          }
         }
-      }
-    });
-  }
+      });
 }
 
 // Of a row and step: digits, and their sums.
@@ -80,25 +75,21 @@ template <class D>
 void PackVnniDigits(const TensorView& x, int64_t first_row, int64_t rows, int64_t lead,
                     std::byte* packed) {
   float* scales = RowScalesOf(packed, rows, VnniDigitRowBytes<D>(lead + x.cols));
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* row = x.row<float>(first_row + r);
-    const RowScale scale = ScaleOf<D>(row, x.cols);
-    scales[r] = scale.back;
-    ForEachStepOf<D>(row, x.cols, lead, scale.to_integers, [&](int64_t step, const int8_t* digits) {
-      std::byte* of_step = packed + step * rows * kVnniStepBytes<D>;
-      std::byte* sums = of_step + rows * D::kCount * kQuantizedStep;
-      for (int64_t digit = 0; digit < D::kCount; ++digit) {
-        const int64_t column = r * D::kCount + digit;
-        int32_t sum = 0;
-        for (int64_t k = 0; k < kQuantizedStep; ++k) sum += digits[digit * kQuantizedStep + k];
-        for (int64_t quad = 0; quad < kQuadsOfStep; ++quad) {
-          std::memcpy(of_step + (quad * rows * D::kCount + column) * kQuad,
-                      digits + digit * kQuantizedStep + quad * kQuad, kQuad);
+  PackDigits<D>(
+      x, first_row, rows, lead, scales, [&](int64_t r, int64_t step, const int8_t* digits) {
+        std::byte* of_step = packed + step * rows * kVnniStepBytes<D>;
+        std::byte* sums = of_step + rows * D::kCount * kQuantizedStep;
+        for (int64_t digit = 0; digit < D::kCount; ++digit) {
+          const int64_t column = r * D::kCount + digit;
+          int32_t sum = 0;
+          for (int64_t k = 0; k < kQuantizedStep; ++k) sum += digits[digit * kQuantizedStep + k];
+          for (int64_t quad = 0; quad < kQuadsOfStep; ++quad) {
+            std::memcpy(of_step + (quad * rows * D::kCount + column) * kQuad,
+                        digits + digit * kQuantizedStep + quad * kQuad, kQuad);
+          }
+          std::memcpy(sums + column * static_cast<int64_t>(sizeof(sum)), &sum, sizeof(sum));
         }
-        std::memcpy(sums + column * static_cast<int64_t>(sizeof(sum)), &sum, sizeof(sum));
-      }
-    });
-  }
+      });
 }
 
 // Sums of one group: [2 halves, rows, digits, slots of a half].

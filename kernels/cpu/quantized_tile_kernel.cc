@@ -30,17 +30,13 @@ template <class D>
 void PackTileDigits(const TensorView& x, int64_t first_row, int64_t rows, int64_t lead,
                     std::byte* packed) {
   float* scales = RowScalesOf(packed, rows, TileDigitRowBytes<D>(lead + x.cols));
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* row = x.row<float>(first_row + r);
-    const RowScale scale = ScaleOf<D>(row, x.cols);
-    scales[r] = scale.back;
-    ForEachStepOf<D>(row, x.cols, lead, scale.to_integers, [&](int64_t step, const int8_t* digits) {
-      for (int64_t digit = 0; digit < D::kCount; ++digit) {
-        std::memcpy(packed + ((step * D::kCount + digit) * rows + r) * kQuantizedStep,
-                    digits + digit * kQuantizedStep, kQuantizedStep);
-      }
-    });
-  }
+  PackDigits<D>(x, first_row, rows, lead, scales,
+                [&](int64_t r, int64_t step, const int8_t* digits) {
+                  for (int64_t digit = 0; digit < D::kCount; ++digit) {
+                    std::memcpy(packed + ((step * D::kCount + digit) * rows + r) * kQuantizedStep,
+                                digits + digit * kQuantizedStep, kQuantizedStep);
+                  }
+                });
 }
 
 // A panel's values of 4 bits as those of 8.

@@ -11,7 +11,6 @@
 namespace phalanx {
 namespace {
 
-constexpr int64_t kQuadsOfStep = kQuantizedStep / kQuad;
 constexpr int64_t kSlotsOfHalf = kQuantizedSlots / 2;
 constexpr int64_t kQuadBytes = kSlotsOfHalf * kQuad;  // of one half: a vector
 
