@@ -48,6 +48,7 @@ ci_packages=(
   "clang-format:code layout"
   "clang-tidy:static analysis"
   "clang:the fuzzers"
+  "libclang-rt-dev:what the compiler of the fuzzers links with, which it only recommends"
   "python3-venv:the environments of the reference implementation and of the browser's tests"
   "chromium:the chat page's tests"
   "chromium-driver:lets tests use the browser"
