@@ -3,6 +3,7 @@
 // Exit codes: 0 after a drain, 2 where it could not start (wrong flag, model, address, socket).
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -113,6 +114,9 @@ int WaitForEnd(const sigset_t& signals, const Reloadable& reloadable) {
     int received = 0;
     sigwait(&signals, &received);
     if (received != SIGHUP) return received;
+    if (reloadable.key_options.file.empty() && reloadable.certificate == nullptr) {
+      spdlog::info("SIGHUP: there are no keys and no certificate to read again");
+    }
     if (!reloadable.key_options.file.empty()) ReloadKeys(reloadable.key_options, reloadable.keys);
     if (reloadable.certificate != nullptr) reloadable.certificate->Reload();
   }
@@ -124,8 +128,8 @@ int Run(const CoordinatorOptions& options) {
   sigaddset(&stop, SIGTERM);
   sigaddset(&stop, SIGINT);
   sigset_t signals = stop;
-  // A coordinator that has nothing to read again is ended or not by a hangup as any program.
-  if (ReloadsAnything(options)) sigaddset(&signals, SIGHUP);
+  // With nothing to read again the end of its terminal ends it, as any program.
+  if (ReloadsAnything(options) || isatty(STDIN_FILENO) == 0) sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // all threads to come inherit it
   signal(SIGPIPE, SIG_IGN);
 

@@ -7,6 +7,7 @@
 # flag goes to each of the two programs that knows it; see worker --help and coordinator --help. Prints one line
 # `ready grpc=HOST:PORT` when it can serve. SIGTERM or Ctrl-C drains and leaves no process, a second one ends at once
 # what is still running. A lost rank ends everything with a non-zero exit code; the last line repeats the first error.
+# SIGHUP reads keys and certificates again; where standard input is a terminal, it is that terminal's end and stops all.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 bin=${PHALANX_BIN_DIR:-$root/build/release/bin}
@@ -15,7 +16,7 @@ die() {
   echo "serve.sh: $1" >&2
   exit 2
 }
-case " $* " in *" --help "* | *" -h "*) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case " $* " in *" --help "* | *" -h "*) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 for program in worker coordinator; do
   [ -x "$bin/$program" ] || die "$bin/$program is missing; build it with launch/build.sh release"
 done
@@ -158,7 +159,12 @@ request_stop() {
   [ -n "$coordinator" ] && kill -TERM "$coordinator" 2>/dev/null
   if [ "$stop_requests" -eq 1 ]; then expect_end_within $((drain_s + 5)); else expect_end_within 5; fi
 }
-trap request_stop TERM INT HUP
+trap request_stop TERM INT
+reload() {
+  [ -n "$coordinator" ] && kill -HUP "$coordinator" 2>/dev/null
+}
+# A terminal that goes takes the service along; without one a hangup says what it says to daemons.
+if [ -t 0 ]; then trap request_stop HUP; else trap reload HUP; fi
 
 # Both programs log through a pipe that keeps the first error. Its readers end with the programs.
 # The pipe is open before they start: with no writer left, its reader would be gone, and the next one would wait for it.

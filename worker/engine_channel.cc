@@ -249,6 +249,7 @@ internal::Register Registration(const EngineChannelOptions& options) {
   registration.set_max_num_batched_tokens(options.limits.max_num_tokens);
   registration.set_dtype(options.dtype);
   registration.set_pid(getpid());
+  registration.set_shares_places(options.policy == SchedulingPolicy::kFcfs);
   return registration;
 }
 

@@ -23,6 +23,7 @@ struct EngineChannelOptions {
   std::string dtype;
   std::string numerics_id;
   PlanLimits limits;
+  SchedulingPolicy policy = SchedulingPolicy::kFcfs;
   const LivenessBoard* board = nullptr;            // of this host's ranks; null: none is reported
   std::chrono::milliseconds step_timeout{60'000};  // HealthPulseOptions
   GrammarCompilerFactory make_grammar_compiler;    // called on a thread of its own

@@ -57,6 +57,7 @@ EngineRequest FromWire(internal::Submit submit) {
   request.emitted_ids = ToVector(submit.emitted_ids());
   request.priority = submit.priority();
   request.fair_start = submit.fair_start();
+  request.share = submit.share();
   request.cache_salt = submit.cache_salt();
   SamplingParams& params = request.params;
   params.temperature = sampling.temperature();
@@ -149,6 +150,7 @@ internal::EngineStats ToWire(const SchedulerStats& stats, std::span<const RankSt
   wire.set_num_cached_blocks(stats.num_cached_blocks);
   wire.set_num_places(stats.num_places);
   wire.set_num_preemptions(stats.num_preemptions);
+  wire.set_num_made_way(stats.num_made_way);
   wire.set_prefix_cache_queries(stats.prefix_cache_queries);
   wire.set_prefix_cache_hits(stats.prefix_cache_hits);
   for (const RankStats& rank : ranks) {

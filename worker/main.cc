@@ -120,6 +120,7 @@ EngineChannelOptions DescribeGroup(const WorkerOptions& options, const Group& gr
           .dtype = std::string(Name(group.model->config().dtype)),
           .numerics_id = group.numerics_id,
           .limits = group.scheduler.limits,
+          .policy = group.scheduler.policy,
           .board = options.group.board,
           .step_timeout = options.group.step_timeout,
           .make_grammar_compiler = [model = options.group.model,

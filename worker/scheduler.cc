@@ -79,10 +79,12 @@ Status Scheduler::Impl::Add(EngineRequest request) {
   sequence->group = request.group;
   sequence->order.arrival = ++num_arrivals;
   sequence->order.rank = request.fair_start;
+  sequence->share = request.share;
   if (config.policy == SchedulingPolicy::kPriority) {
     // Waiting `aging_steps` steps is worth one level of priority: compared at any later step, the
     // difference of two aged priorities is that of these ranks.
     sequence->order.rank = request.priority * config.aging_steps + step;
+    sequence->share = 0;
   }
   sequence->params = std::move(request.params);
   sequence->cache_salt = std::move(request.cache_salt);
@@ -91,6 +93,7 @@ Status Scheduler::Impl::Add(EngineRequest request) {
   sequence->tokens.insert(sequence->tokens.end(), request.emitted_ids.begin(),
                           request.emitted_ids.end());
   waiting.JoinGroup(*sequence);
+  JoinShare(sequence->share);
   waiting.Push(*sequence);
   sequences.emplace(request.id, std::move(sequence));
   return OkStatus();
@@ -101,10 +104,11 @@ bool Scheduler::Impl::Cancel(uint64_t request) {
   if (it == sequences.end()) return false;
   Sequence& sequence = *it->second;
   waiting.LeaveGroup(sequence);
+  LeaveShare(sequence.share);
   if (!sequence.is_running()) {
     waiting.Remove(sequence);
   } else {
-    std::erase(running, &sequence);
+    Leave(sequence);
     if (sequence.num_scheduled == 0) {
       Vacate(sequence);
     } else {
@@ -114,6 +118,11 @@ bool Scheduler::Impl::Cancel(uint64_t request) {
   }
   sequences.erase(it);
   return true;
+}
+
+void Scheduler::Impl::Leave(Sequence& sequence) {
+  std::erase(running, &sequence);
+  if (sequence.share != 0) --shares[sequence.share].num_running;
 }
 
 void Scheduler::Impl::Vacate(Sequence& sequence) {
@@ -142,6 +151,7 @@ std::vector<TokenOutput> Scheduler::Impl::Commit(const std::vector<SampledToken>
     // A cancelled sequence may have failed, with KV that is not worth sharing.
     if (!sequence->is_cancelled) {
       const bool prompt_was_computed = sequence->num_computed >= sequence->num_prompt;
+      if (sequence->share != 0) shares[sequence->share].num_tokens += sequence->num_scheduled;
       sequence->num_computed = num_computed;
       sequence->num_scheduled = 0;
       blocks.PublishComputed(*sequence);
@@ -189,7 +199,8 @@ TokenOutput Scheduler::Impl::AppendToken(Sequence& sequence, int32_t token_id) {
     return output;
   }
   waiting.LeaveGroup(sequence);
-  std::erase(running, &sequence);
+  LeaveShare(sequence.share);
+  Leave(sequence);
   Vacate(sequence);
   sequences.erase(sequence.id);
   return output;

@@ -9,10 +9,18 @@
 // order is preempted: its blocks are freed and it waits, in its place of the order, to be
 // recomputed from prompt + emitted tokens.
 //
+// Those who share the service share its places. Under kFcfs a waiting sequence whose share has at
+// least two fewer running than another, and no more tokens behind it, has a claim: it is next, and
+// where it finds no place or too few blocks, the last sequences of the share with the most running
+// make way for it, as long as it still has its claim then (max-min fairness, Bertsekas and Gallager
+// 1992; tokens counted as by Sheng et al. 2024, Fairness in Serving Large Language Models). So long
+// answers of one do not keep the others waiting, and a share alone has all places.
+//
 // Nobody starves. All sequences have one order that never changes: under kFcfs the virtual time at
 // which each is due (equal where nobody shares), then arrival; under kPriority a level of priority
-// is worth `aging_steps` steps of earlier arrival. Admission follows
-// it without exception, only later sequences are ever preempted, so the first one always goes on.
+// is worth `aging_steps` steps of earlier arrival. Admission follows it, claims aside. For want of
+// blocks only later sequences are preempted, and for a claim never the first of a share: the first
+// of all always goes on.
 // Decodes that would fill a step leave prefill a quarter and take turns in the rest; a long prompt
 // only gets what decodes leave.
 #pragma once
@@ -53,6 +61,7 @@ struct EngineRequest {
   SamplingParams params;
   int32_t priority = 0;    // lower first, under kPriority
   int64_t fair_start = 0;  // lower first, under kFcfs: between those who share a service
+  uint64_t share = 0;      // whose it is of those; 0: nobody's, and it has no claims
   std::string cache_salt;  // sequences share blocks only under equal salts
   // What the output must fit; null: anything. The engine's concern, not the scheduler's.
   std::shared_ptr<const CompiledGrammar> grammar;
@@ -84,9 +93,10 @@ struct SchedulerStats {
   // That run at most as things are: the limit, or where the next one that waits would have a place
   // and finds no room in the pool, those that run.
   int32_t num_places = 0;
-  int64_t num_free_blocks = 0;    // free or evictable
-  int64_t num_cached_blocks = 0;  // of these, evictable: they keep prefixes
-  int64_t num_preemptions = 0;
+  int64_t num_free_blocks = 0;       // free or evictable
+  int64_t num_cached_blocks = 0;     // of these, evictable: they keep prefixes
+  int64_t num_preemptions = 0;       // for want of blocks
+  int64_t num_made_way = 0;          // for the claim of another share
   int64_t prefix_cache_queries = 0;  // tokens
   int64_t prefix_cache_hits = 0;     // tokens
   StepTokens step_tokens{};

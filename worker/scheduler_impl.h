@@ -1,10 +1,13 @@
-// The scheduler's state. scheduler.cc holds a request's life, scheduler_step.cc how a step is made.
+// The scheduler's state. scheduler.cc holds a request's life, scheduler_step.cc how a step is made,
+// scheduler_shares.cc who makes way for whom.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <iterator>
+#include <map>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <unordered_map>
 #include <vector>
@@ -22,6 +25,15 @@ struct StepRows {
   int32_t logits = 0;
 };
 
+// What those of one share have.
+struct ShareUse {
+  int32_t num_sequences = 0;
+  int32_t num_running = 0;  // of these
+  // That steps computed for it; at least as many, when it comes with its first sequence, as one of
+  // those has that are there: nobody saves up while away.
+  int64_t num_tokens = 0;
+};
+
 struct Scheduler::Impl {
   explicit Impl(const SchedulerConfig& scheduler_config);
 
@@ -34,6 +46,8 @@ struct Scheduler::Impl {
   // Ends the sequence, which is gone then, or lets it go on.
   TokenOutput AppendToken(Sequence& sequence, int32_t token_id);
   FinishReason ReasonToFinish(const Sequence& sequence, int32_t token_id) const;
+  // It does not run any more.
+  void Leave(Sequence& sequence);
   // Gives back slot and blocks.
   void Vacate(Sequence& sequence);
 
@@ -41,6 +55,8 @@ struct Scheduler::Impl {
   void ScheduleDecode(Sequence& sequence);
   void SchedulePrefill(Sequence& sequence);
   bool HasPlace() const { return std::ssize(running) < most_running; }
+  // Blocks that are there besides what the running sequences will need soon.
+  int64_t SpareBlocks() const;
   // False: the next one has a place and waits for blocks.
   bool AdmitWaiting();
   void Admit(Sequence& sequence, const PrefixMatch& match);
@@ -51,6 +67,16 @@ struct Scheduler::Impl {
   // none at all; how many have room. 0: the sequence sits this step out and keeps its blocks.
   int32_t GrantTokens(Sequence& sequence, int32_t num_tokens);
   void Preempt(Sequence& sequence);
+
+  // Lets the next sequence with a claim have a place and blocks, at the expense of others.
+  void MakeWay();
+  // Who has to go for that; nobody where it does without, or where it would lose its claim first.
+  std::vector<Sequence*> InTheWayOf(Sequence& claimant) const;
+  Sequence* NextClaimant() const;
+  Sequence* NextToAdmit() const;
+  void JoinShare(uint64_t share);
+  void LeaveShare(uint64_t share);
+
   // How many logit rows it takes.
   int32_t ScheduleTokens(Sequence& sequence, int32_t num_tokens);
   void ScheduleChunk(Sequence& sequence, int32_t num_tokens);
@@ -60,9 +86,10 @@ struct Scheduler::Impl {
   SequenceBlocks blocks;
   WaitingQueue waiting;
   std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences;
-  std::vector<Sequence*> running;  // in order
-  int32_t most_running;            // those that start while fewer run
-  std::vector<Sequence*> slots;    // [max_num_seqs], null where free
+  std::vector<Sequence*> running;       // in order
+  int32_t most_running;                 // those that start while fewer run
+  std::map<uint64_t, ShareUse> shares;  // all that ever came: as many as the service has keys
+  std::vector<Sequence*> slots;         // [max_num_seqs], null where free
   std::priority_queue<int32_t, std::vector<int32_t>, std::greater<>> free_slots;
   std::vector<Sequence*> in_flight;                  // in plan order
   std::vector<std::unique_ptr<Sequence>> cancelled;  // in the plan in flight

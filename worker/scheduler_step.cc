@@ -20,13 +20,14 @@ StepPlan Scheduler::Impl::Schedule() {
   PHALANX_CHECK(in_flight.empty());
   ++step;
   left = {config.limits.max_num_tokens, config.max_num_logit_rows};
+  MakeWay();
 
   std::vector<Sequence*> decodes;
   std::vector<Sequence*> prefills;
   for (Sequence* sequence : running) {
     (sequence->is_decode() ? decodes : prefills).push_back(sequence);
   }
-  const bool prefill_is_due = !prefills.empty() || (HasPlace() && waiting.Next() != nullptr);
+  const bool prefill_is_due = !prefills.empty() || (HasPlace() && NextToAdmit() != nullptr);
   StepRows share;
   if (prefill_is_due) share = {PrefillShare(left.tokens, step), PrefillShare(left.logits, step)};
   const int32_t num_decodes = static_cast<int32_t>(decodes.size());
@@ -63,17 +64,22 @@ void Scheduler::Impl::SchedulePrefill(Sequence& sequence) {
   if (granted > 0) ScheduleChunk(sequence, granted);
 }
 
-bool Scheduler::Impl::AdmitWaiting() {
-  if (!HasPlace()) return true;
-  // A sequence is admitted only where all its known tokens find room besides what the running ones
-  // will need soon: what begins its prompt should not be thrown out before its first token.
+int64_t Scheduler::Impl::SpareBlocks() const {
   int64_t spare_blocks = blocks.manager().num_available();
   for (const Sequence* sequence : running) {
     spare_blocks -=
         blocks.NumBlocksWanted(*sequence) - static_cast<int64_t>(sequence->block_table.size());
   }
+  return spare_blocks;
+}
+
+bool Scheduler::Impl::AdmitWaiting() {
+  if (!HasPlace()) return true;
+  // A sequence is admitted only where all its known tokens find room besides what the running ones
+  // will need soon: what begins its prompt should not be thrown out before its first token.
+  int64_t spare_blocks = SpareBlocks();
   while (HasPlace()) {
-    Sequence* sequence = waiting.Next();
+    Sequence* sequence = NextToAdmit();
     if (sequence == nullptr) return true;
     // At least one new block is needed, for the last known token.
     if (spare_blocks <= 0) return false;
@@ -94,6 +100,8 @@ bool Scheduler::Impl::AdmitWaiting() {
 void Scheduler::Impl::Admit(Sequence& sequence, const PrefixMatch& match) {
   waiting.Remove(sequence);
   running.insert(std::ranges::upper_bound(running, &sequence, InOrder), &sequence);
+  if (sequence.share != 0) ++shares[sequence.share].num_running;
+  sequence.others_made_way = false;
   sequence.slot = free_slots.top();
   free_slots.pop();
   slots[static_cast<size_t>(sequence.slot)] = &sequence;
@@ -126,6 +134,8 @@ int32_t Scheduler::Impl::GrantTokens(Sequence& sequence, int32_t num_tokens) {
   // any case, and with it, in the end, everybody.
   while (granted == 0 && running.back() != &sequence) {
     Preempt(*running.back());
+    preempted_at_step = step;
+    ++counters.num_preemptions;
     granted = blocks.Grow(sequence, num_tokens);
   }
   return granted;
@@ -134,11 +144,9 @@ int32_t Scheduler::Impl::GrantTokens(Sequence& sequence, int32_t num_tokens) {
 void Scheduler::Impl::Preempt(Sequence& sequence) {
   left.tokens += sequence.num_scheduled;
   left.logits += NumLogits(sequence, sequence.num_computed, sequence.num_scheduled);
-  std::erase(running, &sequence);
+  Leave(sequence);
   Vacate(sequence);
   waiting.Push(sequence);
-  preempted_at_step = step;
-  ++counters.num_preemptions;
 }
 
 int32_t Scheduler::Impl::ScheduleTokens(Sequence& sequence, int32_t num_tokens) {

@@ -12,6 +12,11 @@ int64_t SequenceBlocks::NumBlocksWanted(const Sequence& sequence) const {
   return std::min(NumBlocks(sequence.num_tokens()) + 1, NumBlocks(most_tokens));
 }
 
+int64_t SequenceBlocks::NumShared(const Sequence& sequence) const {
+  return std::ranges::count_if(
+      sequence.block_table, [this](int32_t block) { return manager_.num_references(block) > 1; });
+}
+
 PrefixMatch SequenceBlocks::FindPrefix(Sequence& sequence) const {
   PrefixMatch match;
   if (caching_ == PrefixCaching::kOff || sequence.needs_prompt_logits()) return match;

@@ -32,6 +32,8 @@ class SequenceBlocks {
   }
   // Blocks for all that is known and some room to go on, never more than the sequence can use.
   int64_t NumBlocksWanted(const Sequence& sequence) const;
+  // Blocks of its table that others hold, too.
+  int64_t NumShared(const Sequence& sequence) const;
 
   // At most all tokens but the last known one, whose logits are needed; none where the prompt's
   // logits are.

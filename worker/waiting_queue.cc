@@ -22,8 +22,12 @@ void WaitingQueue::PromptComputed(const Sequence& sequence) {
 }
 
 Sequence* WaitingQueue::Next() const {
+  return Next([](const Sequence&) { return true; });
+}
+
+Sequence* WaitingQueue::Next(const std::function<bool(const Sequence&)>& wanted) const {
   for (Sequence* sequence : waiting_) {
-    if (!IsHeldBack(*sequence)) return sequence;
+    if (wanted(*sequence) && !IsHeldBack(*sequence)) return sequence;
   }
   return nullptr;
 }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <unordered_map>
 #include <vector>
@@ -31,8 +32,10 @@ class WaitingQueue {
 
   void Push(Sequence& sequence) { waiting_.insert(&sequence); }
   void Remove(Sequence& sequence) { waiting_.erase(&sequence); }
-  // The first sequence that the gate lets through; null where there is none.
+  // The first sequence that the gate lets through, and of those that `wanted` says; null where
+  // there is none.
   Sequence* Next() const;
+  Sequence* Next(const std::function<bool(const Sequence&)>& wanted) const;
   size_t size() const { return waiting_.size(); }
 
  private:

@@ -104,9 +104,12 @@ void Admission::OnPlaces(int32_t num_places, Clock::time_point now) {
 }
 
 double Admission::PlaceWait(const Newcomer& newcomer, Clock::time_point now) const {
+  const KeyShare& share = newcomer.share;
+  const int32_t part = share.num_keys == 0 ? 0 : num_places_ / share.num_keys;
+  if (share.num_held + newcomer.load.num_sequences <= part) return 0;
   const std::optional<double> interval_s = end_interval_s(now);
   if (!all_run_places_taken() || !interval_s) return 0;
-  // Those that run do not make way, whoever is to be next.
+  // Beyond its key's part nobody makes way, whoever is to be next.
   const int32_t ends =
       std::max(num_sequences_ - newcomer.behind.num_sequences + 1 - num_places_, 1);
   return std::max(ends * *interval_s, NextEnds(ends, now)) + prefill_s_.value;

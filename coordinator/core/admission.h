@@ -6,7 +6,9 @@
 // max_num_seqs and max_waiting together bound what is there. What a newcomer waits for
 // is one of two things.
 //
-// A place among those that run: while all of these are taken, one becomes free with each end, so
+// A place among those that run: a key that has fewer than its part of them gets one, for the group
+// lets others make way (worker/scheduler.h). Else, while all are taken, one becomes free with each
+// end, so
 // (sequences ahead that do not run) x (time between ends) is the wait, on average. Answers that
 // began together often end together: where those that have run longest should take longer than that
 // by what answers took so far, that is the wait. Then comes the time from a place to the first
@@ -40,6 +42,12 @@ struct Load {
   int64_t prompt_tokens = 0;
 };
 
+// Those who share the places: a key with all its sequences that run or wait.
+struct KeyShare {
+  int32_t num_keys = 0;  // that have any, the newcomer's included; 0: places are not shared
+  int32_t num_held = 0;  // by the newcomer's key
+};
+
 enum class LoadWords : uint8_t { kCounts, kNone };
 
 struct Newcomer {
@@ -49,6 +57,7 @@ struct Newcomer {
   Clock::time_point deadline = Clock::time_point::max();
   // What waits and would be served after it, where the group serves not in order of arrival.
   Load behind = {};
+  KeyShare share = {};
   // Whether it may be told how much others ask for.
   LoadWords load_words = LoadWords::kCounts;
 };

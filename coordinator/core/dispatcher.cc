@@ -105,6 +105,7 @@ Status Dispatcher::CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices,
   const auto found = choices_of_key_.find(key->id);
   const int32_t has = found == choices_of_key_.end() ? 0 : found->second;
   if (num_choices <= limit - has) return OkStatus();
+  options_.observer->OnKeyLimit();
   return ResourceExhaustedError(
              "this key has {} sequences under way and asks for {} more, allowed: {} at once", has,
              num_choices, limit)
@@ -124,6 +125,7 @@ Status Dispatcher::CheckAdmissionLocked(const ApiKeyPtr& key, Newcomer newcomer)
   PHALANX_RETURN_IF_ERROR(CheckKeyLocked(key, newcomer.load.num_sequences, now));
   const bool may_see_load = key == nullptr || key->may_read_metrics;
   newcomer.behind = WaitingBehindLocked(key);
+  newcomer.share = ShareLocked(key);
   newcomer.load_words = may_see_load ? LoadWords::kCounts : LoadWords::kNone;
   return admission_.Check(newcomer, now);
 }
@@ -139,6 +141,14 @@ Load Dispatcher::WaitingBehindLocked(const ApiKeyPtr& key) const {
     behind.prompt_tokens += request.waiting_tokens;
   }
   return behind;
+}
+
+KeyShare Dispatcher::ShareLocked(const ApiKeyPtr& key) const {
+  if (key == nullptr || !session_->info().shares_places()) return {};
+  const auto own = choices_of_key_.find(key->id);
+  const bool is_new = own == choices_of_key_.end();
+  return {.num_keys = static_cast<int32_t>(choices_of_key_.size()) + (is_new ? 1 : 0),
+          .num_held = is_new ? 0 : own->second};
 }
 
 uint64_t Dispatcher::NewRequests(int32_t num_choices) {
@@ -166,11 +176,13 @@ Status Dispatcher::Submit(const std::shared_ptr<Stream>& stream) {
   if (!submits.empty()) admission_.Enter({stream->num_choices(), prompt_tokens}, now);
   int64_t fair_start = 0;
   int64_t expected = 0;  // tokens of one choice
+  uint64_t share = 0;
   if (stream->key() != nullptr && !submits.empty()) {
     const std::string& key = stream->key()->id;
     expected = fair_share_.ExpectedOutput(key, submits.front().sampling().max_tokens());
     fair_start = fair_share_.Enter(key, prompt_tokens + stream->num_choices() * expected);
-    choices_of_key_[stream->key()->id] += stream->num_choices();
+    share = fair_share_.Number(key);
+    choices_of_key_[key] += stream->num_choices();
   }
   for (internal::Submit& submit : submits) {
     const bool is_first = submit.request() == stream->first_request();
@@ -180,6 +192,7 @@ Status Dispatcher::Submit(const std::shared_ptr<Stream>& stream) {
                                                  .output_paid = expected,
                                                  .begun = {}});
     submit.set_fair_start(fair_start);
+    submit.set_share(share);
     session_->Submit(std::move(submit));
   }
   if (open_.size() == 1) changed_.notify_all();

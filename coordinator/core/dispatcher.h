@@ -116,6 +116,7 @@ class Dispatcher {
   Status CheckAdmissionLocked(const ApiKeyPtr& key, Newcomer newcomer);
   Status CheckKeyLocked(const ApiKeyPtr& key, int32_t num_choices, Clock::time_point now);
   Load WaitingBehindLocked(const ApiKeyPtr& key) const;
+  KeyShare ShareLocked(const ApiKeyPtr& key) const;
   void Fail(Stream& stream, const Status& status);
   void TakeTargets(const internal::StepOutput& step, Clock::time_point now);
   void Observe(const Target& target, const Stream::Accepted& accepted, Clock::time_point now) const;

@@ -18,6 +18,10 @@ namespace phalanx {
 
 class FairShare {
  public:
+  // Of the key among all that were seen; from 1.
+  uint64_t Number(const std::string& key) {
+    return numbers_.try_emplace(key, numbers_.size() + 1).first->second;
+  }
   // What the key's next answer is likely to have, of `most` tokens; 0 before there were any
   // answers.
   int64_t ExpectedOutput(const std::string& key, int64_t most) const {
@@ -52,6 +56,7 @@ class FairShare {
  private:
   int64_t now_ = 0;
   // By key, whose number is the operator's.
+  std::unordered_map<std::string, uint64_t> numbers_;
   std::unordered_map<std::string, int64_t> ends_;
   std::unordered_map<std::string, double> mean_outputs_;
   double mean_output_ = 0;  // of all keys

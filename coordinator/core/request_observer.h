@@ -30,6 +30,8 @@ class RequestObserver {
   virtual ~RequestObserver() = default;
   // A request was refused before a worker group had it.
   virtual void OnRefused(StatusCode /*code*/) {}
+  // It will be, because its key is at its own limit.
+  virtual void OnKeyLimit() {}
   virtual void OnFirstToken(const FirstTokenFacts& /*facts*/) {}
   // A choice got tokens. `since_last_s`: after its last ones; negative where these are its first.
   virtual void OnTokens(int64_t /*num_tokens*/, double /*since_last_s*/) {}

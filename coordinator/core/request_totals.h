@@ -28,6 +28,7 @@ class RequestTotals final : public RequestObserver {
   Counts counts() const;
 
   void OnRefused(StatusCode code) override;
+  void OnKeyLimit() override { next_->OnKeyLimit(); }
   void OnFirstToken(const FirstTokenFacts& facts) override;
   void OnTokens(int64_t num_tokens, double since_last_s) override;
   void OnEnd(const EndFacts& facts) override;

@@ -175,6 +175,9 @@ void AppendEngine(const Dispatcher::Snapshot& snapshot, Families* families) {
            static_cast<double>(snapshot.waiting_tokens), families);
   AddCounter("phalanx_preemptions_total", "Running sequences put back for want of KV blocks.",
              static_cast<double>(stats.num_preemptions()), families);
+  AddCounter("phalanx_share_preemptions_total",
+             "Running sequences put back for one of a key with fewer places.",
+             static_cast<double>(stats.num_made_way()), families);
   AddCounter("phalanx_prefix_cache_queries_total", "Tokens looked up in the prefix cache.",
              static_cast<double>(stats.prefix_cache_queries()), families);
   AddCounter("phalanx_prefix_cache_hits_total", "Tokens found in the prefix cache.",

@@ -130,6 +130,9 @@ void RequestMetrics::AppendTo(Families* families) const {
   Append("phalanx_requests_refused_total",
          "Requests that no worker group was given, by the status of the answer.", "status",
          refused_, families);
+  Append("phalanx_key_limit_refusals_total",
+         "Of those with RESOURCE_EXHAUSTED, whose key was at its own limit.", key_limit_total_,
+         families);
 }
 
 }  // namespace phalanx::metrics

@@ -20,6 +20,7 @@ class RequestMetrics final : public RequestObserver {
   RequestMetrics();
 
   void OnRefused(StatusCode code) override;
+  void OnKeyLimit() override { key_limit_total_.Increment(); }
   void OnFirstToken(const FirstTokenFacts& facts) override;
   void OnTokens(int64_t num_tokens, double since_last_s) override;
   void OnEnd(const EndFacts& facts) override;
@@ -39,6 +40,7 @@ class RequestMetrics final : public RequestObserver {
   prometheus::Histogram generation_tokens_;
   prometheus::Counter prompt_tokens_total_;
   prometheus::Counter generation_tokens_total_;
+  prometheus::Counter key_limit_total_;
 
   mutable std::mutex mu_;
   Counts finished_;  // by outcome

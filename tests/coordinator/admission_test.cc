@@ -237,6 +237,21 @@ TEST_F(AdmissionTest, WhatIsServedLaterIsNotWaitedFor) {
   EXPECT_FALSE(admission_.Check({.load = {1, 1}, .behind = {30, 30}}, now_).ok());
 }
 
+TEST_F(AdmissionTest, WithinItsPartAKeyNeedNotWaitForAPlace) {
+  FillPlaces(50);
+  const auto check = [&](int32_t num_sequences, KeyShare share) {
+    return admission_.Check({.load = {num_sequences, 1}, .share = share}, now_).ok();
+  };
+  EXPECT_TRUE(check(2, {.num_keys = 2, .num_held = 0})) << "two of four places";
+  EXPECT_TRUE(check(1, {.num_keys = 2, .num_held = 1}));
+  EXPECT_FALSE(check(1, {.num_keys = 2, .num_held = 2}));
+  EXPECT_FALSE(check(2, {.num_keys = 3, .num_held = 0}));
+  EXPECT_FALSE(check(1, {.num_keys = 5, .num_held = 0})) << "fewer places than keys";
+  EXPECT_FALSE(check(1, {})) << "nobody shares";
+  admission_.OnPlaces(2, now_);
+  EXPECT_FALSE(check(2, {.num_keys = 2, .num_held = 0}));
+}
+
 TEST_F(AdmissionTest, PromptsThatAreServedLaterAreNotWaitedFor) {
   LearnRate();
   admission_.Enter({1, 6000}, now_);

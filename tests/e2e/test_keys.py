@@ -288,5 +288,59 @@ class Keys(unittest.TestCase):
         self.assertEqual(client("key", "a", "--add", str(wide)).returncode, 1)
 
 
+class Sharing(unittest.TestCase):
+    """Two places, and a key that has more long answers than that."""
+
+    def test_long_answers_of_one_key_keep_no_other_waiting(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "keys"
+            greedy, polite = (client("key", name, "--metrics", "--add", str(file)).stdout.strip() for name in ("greedy", "polite"))
+            with Service("--served-model-name", "demo", "--api-key-file", str(file), "--max-num-seqs", "2", ranks=1) as service:
+                def ask(key, **body):
+                    connection = http.client.HTTPConnection(service.http_address, timeout=60)
+                    connection.request("POST", "/v1/completions", json.dumps({"model": "demo", "temperature": 0, **body}),
+                                       {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
+                    response = connection.getresponse()
+                    text = response.read().decode()
+                    connection.close()
+                    return response.status, text
+
+                long_answer = {"prompt": SECRET, "max_tokens": 1500, "ignore_eos": True}
+                answers = []
+                alone = json.loads(ask(greedy, **long_answer)[1])["choices"][0]["text"]
+                threads = [threading.Thread(target=lambda: answers.append(ask(greedy, **long_answer))) for _ in range(4)]
+                for thread in threads:
+                    thread.start()
+                while not re.search(r"^phalanx_streams_open\S* 4$", self.figures(service, greedy), re.MULTILINE):
+                    time.sleep(0.01)
+                for _ in range(3):
+                    status, text = ask(polite, prompt="Hi", max_tokens=2)
+                    self.assertEqual(status, 200, text)
+                self.assertEqual(len(answers), 0, "the polite key had to wait")
+                for thread in threads:
+                    thread.join()
+                self.assertRegex(self.figures(service, greedy), r"phalanx_share_preemptions_total\S* [1-9]")
+                self.assertEqual([(status, json.loads(text)["choices"][0]["text"]) for status, text in answers], [(200, alone)] * 4)
+                self.hang_up(service, greedy, file)
+
+    @staticmethod
+    def figures(service, key):
+        connection = http.client.HTTPConnection(service.http_address, timeout=60)
+        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
+        text = connection.getresponse().read().decode()
+        connection.close()
+        return text
+
+    def hang_up(self, service, key, file):
+        """serve.sh passes it on, where it has no terminal."""
+        file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("polite")))
+        service.process.send_signal(signal.SIGHUP)
+        for _ in range(1000):
+            if any("read again" in line for line in service.stderr_lines):
+                break
+            time.sleep(0.01)
+        self.assertIn("phalanx_ready", self.figures(service, key))
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

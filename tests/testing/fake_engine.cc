@@ -101,6 +101,7 @@ internal::Register FakeEngine::DefaultRegistration(int32_t vocab_size) {
   registration.set_max_num_seqs(64);
   registration.set_max_num_batched_tokens(512);
   registration.set_dtype("float32");
+  registration.set_shares_places(true);
   return registration;
 }
 

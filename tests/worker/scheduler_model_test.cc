@@ -28,15 +28,24 @@ struct Totals {
   int64_t appended = 0;
   int64_t refused = 0;
   int64_t preemptions = 0;
+  int64_t made_way = 0;
   int64_t hits = 0;
   int64_t most_steps = 0;
 };
 
+enum class Sharing : uint8_t { kNone, kKeys };
+
+struct Order {
+  SchedulingPolicy policy;
+  Sharing sharing;
+};
+
 class Episode {
  public:
-  Episode(uint64_t seed, SchedulingPolicy policy, Totals& totals)
+  Episode(uint64_t seed, Order order, Totals& totals)
       : random_(seed),
-        config_(RandomConfig(policy)),
+        sharing_(order.sharing),
+        config_(RandomConfig(order.policy)),
         scheduler_(config_),
         ranks_(config_, [this](int32_t slot) { return salts_.at(scheduler_.RequestInSlot(slot)); }),
         totals_(totals) {}
@@ -55,6 +64,7 @@ class Episode {
     while (scheduler_.HasWork() && !::testing::Test::HasFailure()) Step();
     EXPECT_EQ(scheduler_.stats().num_free_blocks, config_.limits.num_blocks);
     totals_.preemptions += scheduler_.stats().num_preemptions;
+    totals_.made_way += scheduler_.stats().num_made_way;
     totals_.hits += scheduler_.stats().prefix_cache_hits;
   }
 
@@ -112,6 +122,10 @@ class Episode {
     params.seed = static_cast<uint64_t>(Uniform(1, 3));
     if (Choose(15)) params.prompt_logprobs = Uniform(0, 5);
     request.priority = Uniform(-3, 3);
+    if (sharing_ == Sharing::kKeys) {
+      request.share = static_cast<uint64_t>(Uniform(0, 3));
+      request.fair_start = step_ + Uniform(0, 40);
+    }
     if (Choose(30)) request.cache_salt = Choose(50) ? "a" : "b";
     return request;
   }
@@ -232,6 +246,7 @@ class Episode {
   }
 
   std::mt19937_64 random_;
+  Sharing sharing_;
   SchedulerConfig config_;
   Scheduler scheduler_;
   FakeRanks ranks_;
@@ -242,7 +257,7 @@ class Episode {
   std::map<uint64_t, std::string> salts_;
 };
 
-class SchedulerModelTest : public ::testing::TestWithParam<SchedulingPolicy> {};
+class SchedulerModelTest : public ::testing::TestWithParam<Order> {};
 
 TEST_P(SchedulerModelTest, KeepsItsInvariantsOverRandomOperations) {
   Totals totals;
@@ -253,9 +268,9 @@ TEST_P(SchedulerModelTest, KeepsItsInvariantsOverRandomOperations) {
   }
   std::printf(
       "%ld operations: %ld requests finished, %ld cancelled, %ld refused, %ld preemptions, %ld "
-      "cached tokens, at most %ld steps from arrival to finish\n",
+      "made way, %ld cached tokens, at most %ld steps from arrival to finish\n",
       totals.operations, totals.finished, totals.cancelled, totals.refused, totals.preemptions,
-      totals.hits, totals.most_steps);
+      totals.made_way, totals.hits, totals.most_steps);
   // The test is only worth something where all of this happened.
   EXPECT_GE(totals.operations, kNumEpisodes / 2 * kOperationsPerEpisode);
   EXPECT_GT(totals.finished, 100 * PHALANX_TEST_EFFORT);
@@ -264,12 +279,17 @@ TEST_P(SchedulerModelTest, KeepsItsInvariantsOverRandomOperations) {
   EXPECT_GT(totals.refused, 10 * PHALANX_TEST_EFFORT);
   EXPECT_GT(totals.preemptions, 10 * PHALANX_TEST_EFFORT);
   EXPECT_GT(totals.hits, 100 * PHALANX_TEST_EFFORT);
+  const bool anyone_shares = GetParam().sharing == Sharing::kKeys;
+  EXPECT_EQ(totals.made_way > 10 * PHALANX_TEST_EFFORT, anyone_shares);
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, SchedulerModelTest,
-                         ::testing::Values(SchedulingPolicy::kFcfs, SchedulingPolicy::kPriority),
+INSTANTIATE_TEST_SUITE_P(Orders, SchedulerModelTest,
+                         ::testing::Values(Order{SchedulingPolicy::kFcfs, Sharing::kNone},
+                                           Order{SchedulingPolicy::kFcfs, Sharing::kKeys},
+                                           Order{SchedulingPolicy::kPriority, Sharing::kNone}),
                          [](const auto& info) {
-                           return info.param == SchedulingPolicy::kFcfs ? "Fcfs" : "Priority";
+                           if (info.param.policy == SchedulingPolicy::kPriority) return "Priority";
+                           return info.param.sharing == Sharing::kKeys ? "FcfsOfKeys" : "Fcfs";
                          });
 
 }  // namespace

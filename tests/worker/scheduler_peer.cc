@@ -16,6 +16,7 @@ SchedulerPeer::Before SchedulerPeer::Look(const Scheduler& scheduler) {
     before.running.emplace(sequence->id, sequence->order);
   }
   before.num_preemptions = scheduler.stats().num_preemptions;
+  before.num_made_way = scheduler.stats().num_made_way;
   return before;
 }
 
@@ -103,6 +104,17 @@ void SchedulerPeer::CheckInvariants(const Scheduler& scheduler) {
   EXPECT_EQ(num_slots_used + impl.free_slots.size(), impl.slots.size());
   EXPECT_EQ(impl.running.size() + impl.waiting.size(), impl.sequences.size());
   EXPECT_TRUE(std::ranges::is_sorted(impl.running, {}, [](const Sequence* s) { return s->order; }));
+  std::map<uint64_t, ShareUse> shares;
+  for (const auto& [id, sequence] : impl.sequences) {
+    ++shares[sequence->share].num_sequences;
+    if (sequence->is_running()) ++shares[sequence->share].num_running;
+    EXPECT_FALSE(sequence->is_running() && sequence->others_made_way);
+  }
+  for (const auto& [id, share] : impl.shares) {
+    EXPECT_EQ(share.num_sequences, shares[id].num_sequences);
+    EXPECT_EQ(share.num_running, shares[id].num_running);
+  }
+  EXPECT_FALSE(impl.shares.contains(0));
 }
 
 void SchedulerPeer::CheckStep(const Scheduler& scheduler, const StepPlan& plan,
@@ -115,23 +127,34 @@ void SchedulerPeer::CheckStep(const Scheduler& scheduler, const StepPlan& plan,
   const auto is_running = [&](uint64_t id) {
     return std::ranges::any_of(impl.running, [id](const Sequence* s) { return s->id == id; });
   };
+  const int64_t num_for_blocks = impl.counters.num_preemptions - before.num_preemptions;
+  const int64_t num_made_way = impl.counters.num_made_way - before.num_made_way;
   int64_t num_preempted = 0;
   for (const auto& [id, order] : before.running) {
     if (is_running(id)) continue;
     ++num_preempted;
-    EXPECT_TRUE(impl.running.empty() || impl.running.back()->order < order)
-        << "an earlier sequence was preempted for a later one";
+    if (num_made_way == 0) {
+      EXPECT_TRUE(impl.running.empty() || impl.running.back()->order < order)
+          << "an earlier sequence was preempted for a later one";
+    }
   }
-  EXPECT_EQ(impl.counters.num_preemptions - before.num_preemptions, num_preempted)
-      << "admitted and preempted in one step";
-  if (num_preempted > 0) {
+  if (!before.running.empty()) {
+    const auto first = std::ranges::min_element(
+        before.running, {}, [](const auto& sequence) { return sequence.second; });
+    EXPECT_TRUE(is_running(first->first)) << "the first of all had to go";
+  }
+  // Who made way may find room again in the same step where it shares blocks with the other.
+  EXPECT_GE(num_for_blocks + num_made_way, num_preempted);
+  EXPECT_LE(num_for_blocks, num_preempted) << "admitted and preempted in one step";
+  if (num_for_blocks > 0) {
     EXPECT_TRUE(plan.inits.empty()) << "admitted although blocks are short";
   }
 
   const Sequence* const next = impl.waiting.Next();
   for (const Sequence* sequence : impl.running) {
-    if (next != nullptr && !before.running.contains(sequence->id)) {
-      EXPECT_LT(sequence->order, next->order) << "request " << next->id << " was overtaken";
+    if (next != nullptr && !before.running.contains(sequence->id) &&
+        sequence->order > next->order) {
+      EXPECT_NE(sequence->share, 0) << "request " << next->id << " was overtaken";
     }
     if (!sequence->is_decode() || sequence->num_scheduled > 0) continue;
     EXPECT_TRUE(impl.left.tokens == 0 || impl.left.logits == 0 ||
