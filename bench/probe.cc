@@ -48,6 +48,8 @@ float RunFma(int64_t rounds, float start) {
   VecF32 chains[kChains];
   for (size_t c = 0; c < kChains; ++c) chains[c] = hn::Set(d, start + static_cast<float>(c));
   for (int64_t round = 0; round < rounds; ++round) {
+    // In memory the chains would wait for their own stores.
+#pragma GCC unroll 12
     for (size_t c = 0; c < kChains; ++c) chains[c] = hn::MulAdd(chains[c], factor, term);
   }
   for (size_t c = 1; c < kChains; ++c) chains[0] = hn::Add(chains[0], chains[c]);

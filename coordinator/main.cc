@@ -129,8 +129,10 @@ int Run(const CoordinatorOptions& options) {
   sigaddset(&stop, SIGINT);
   sigset_t signals = stop;
   // With nothing to read again the end of its terminal ends it, as any program.
-  if (ReloadsAnything(options) || isatty(STDIN_FILENO) == 0) sigaddset(&signals, SIGHUP);
+  const bool takes_hangups = ReloadsAnything(options) || isatty(STDIN_FILENO) == 0;
+  if (takes_hangups) sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // all threads to come inherit it
+  if (takes_hangups) signal(SIGHUP, SIG_DFL);     // what is ignored, as nohup has it, never comes
   signal(SIGPIPE, SIG_IGN);
 
   const auto refuse = [](const Status& status) {

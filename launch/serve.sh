@@ -7,8 +7,10 @@
 # flag goes to each of the two programs that knows it; see worker --help and coordinator --help. Prints one line
 # `ready grpc=HOST:PORT` when it can serve. SIGTERM or Ctrl-C drains and leaves no process, a second one ends at once
 # what is still running. A lost rank ends everything with a non-zero exit code; the last line repeats the first error.
-# SIGHUP reads keys and certificates again; where standard input is a terminal, it is that terminal's end and stops all.
+# SIGHUP reads keys and certificates again; the end of the terminal that is standard input stops all.
 set -uo pipefail
+# What is ignored from the start, as nohup has it, no trap can take.
+[ "$(trap -p HUP)" != "trap -- '' SIGHUP" ] || exec env --default-signal=HUP "$0" "$@"
 root=$(cd "$(dirname "$0")/.." && pwd)
 bin=${PHALANX_BIN_DIR:-$root/build/release/bin}
 
@@ -160,11 +162,16 @@ request_stop() {
   if [ "$stop_requests" -eq 1 ]; then expect_end_within $((drain_s + 5)); else expect_end_within 5; fi
 }
 trap request_stop TERM INT
-reload() {
-  [ -n "$coordinator" ] && kill -HUP "$coordinator" 2>/dev/null
+# A terminal that goes takes the service along; else a hangup says what it says to daemons.
+[ -t 0 ] && on_terminal=yes || on_terminal=no
+hang_up() {
+  if [ $on_terminal = yes ] && ! [ -t 0 ]; then
+    request_stop
+  elif [ -n "$coordinator" ]; then
+    kill -HUP "$coordinator" 2>/dev/null
+  fi
 }
-# A terminal that goes takes the service along; without one a hangup says what it says to daemons.
-if [ -t 0 ]; then trap request_stop HUP; else trap reload HUP; fi
+trap hang_up HUP
 
 # Both programs log through a pipe that keeps the first error. Its readers end with the programs.
 # The pipe is open before they start: with no writer left, its reader would be gone, and the next one would wait for it.

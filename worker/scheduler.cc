@@ -105,6 +105,7 @@ bool Scheduler::Impl::Cancel(uint64_t request) {
   Sequence& sequence = *it->second;
   waiting.LeaveGroup(sequence);
   LeaveShare(sequence.share);
+  if (due == &sequence) due = nullptr;
   if (!sequence.is_running()) {
     waiting.Remove(sequence);
   } else {

@@ -29,9 +29,7 @@ struct StepRows {
 struct ShareUse {
   int32_t num_sequences = 0;
   int32_t num_running = 0;  // of these
-  // That steps computed for it; at least as many, when it comes with its first sequence, as one of
-  // those has that are there: nobody saves up while away.
-  int64_t num_tokens = 0;
+  int64_t num_tokens = 0;   // that steps computed for it, see JoinShare
 };
 
 struct Scheduler::Impl {
@@ -68,11 +66,12 @@ struct Scheduler::Impl {
   int32_t GrantTokens(Sequence& sequence, int32_t num_tokens);
   void Preempt(Sequence& sequence);
 
-  // Lets the next sequence with a claim have a place and blocks, at the expense of others.
+  // Makes the first sequence with a claim that can have a place and blocks due, if need be at the
+  // expense of others.
   void MakeWay();
-  // Who has to go for that; nobody where it does without, or where it would lose its claim first.
-  std::vector<Sequence*> InTheWayOf(Sequence& claimant) const;
-  Sequence* NextClaimant() const;
+  // Who has to go for that; nothing where it would lose its claim first.
+  std::optional<std::vector<Sequence*>> InTheWayOf(Sequence& claimant) const;
+  std::vector<uint64_t> SharesWithClaims() const;
   Sequence* NextToAdmit() const;
   void JoinShare(uint64_t share);
   void LeaveShare(uint64_t share);
@@ -89,6 +88,8 @@ struct Scheduler::Impl {
   std::vector<Sequence*> running;       // in order
   int32_t most_running;                 // those that start while fewer run
   std::map<uint64_t, ShareUse> shares;  // all that ever came: as many as the service has keys
+  int64_t tokens_of_last_share = 0;     // of that one whose last sequence ended last
+  Sequence* due = nullptr;              // waits, is next, and has a place where it finds blocks
   std::vector<Sequence*> slots;         // [max_num_seqs], null where free
   std::priority_queue<int32_t, std::vector<int32_t>, std::greater<>> free_slots;
   std::vector<Sequence*> in_flight;                  // in plan order

@@ -15,6 +15,9 @@ bool MakesWay(const ShareUse& other, const ShareUse& own) {
 
 }  // namespace
 
+// What a share had before it was away counts little: it comes with as many tokens as that one has
+// of those present that had fewest, or, where nobody is, as the last one left with; and with one
+// longest request more at most.
 void Scheduler::Impl::JoinShare(uint64_t share) {
   if (share == 0) return;
   ShareUse& own = shares[share];
@@ -24,54 +27,67 @@ void Scheduler::Impl::JoinShare(uint64_t share) {
     if (id == share || other.num_sequences == 0) continue;
     least = std::min(least.value_or(other.num_tokens), other.num_tokens);
   }
-  own.num_tokens = std::max(own.num_tokens, least.value_or(0));
+  const int64_t floor = least.value_or(tokens_of_last_share);
+  own.num_tokens = std::clamp(own.num_tokens, floor, floor + config.limits.max_model_len);
 }
 
 void Scheduler::Impl::LeaveShare(uint64_t share) {
-  if (share != 0) --shares[share].num_sequences;
+  if (share == 0) return;
+  ShareUse& own = shares[share];
+  if (--own.num_sequences == 0) tokens_of_last_share = own.num_tokens;
 }
 
-Sequence* Scheduler::Impl::NextClaimant() const {
-  if (shares.empty()) return nullptr;
+Sequence* Scheduler::Impl::NextToAdmit() const { return due != nullptr ? due : waiting.Next(); }
+
+std::vector<uint64_t> Scheduler::Impl::SharesWithClaims() const {
   std::vector<ShareUse> leaders;
   for (const auto& [id, share] : shares) {
     if (share.num_running >= kLead) leaders.push_back(share);
   }
-  return waiting.Next([&](const Sequence& sequence) {
-    if (sequence.others_made_way) return true;
-    if (sequence.share == 0 || leaders.empty()) return false;
-    const ShareUse& own = shares.at(sequence.share);
-    return std::ranges::any_of(leaders,
-                               [&own](const ShareUse& other) { return MakesWay(other, own); });
-  });
-}
-
-Sequence* Scheduler::Impl::NextToAdmit() const {
-  Sequence* const claimant = NextClaimant();
-  return claimant != nullptr ? claimant : waiting.Next();
+  std::vector<uint64_t> found;  // in order, as those of the map
+  if (leaders.empty()) return found;
+  for (const auto& [id, share] : shares) {
+    if (share.num_sequences == share.num_running) continue;
+    const ShareUse& own = share;
+    if (std::ranges::any_of(leaders, [&own](const auto& other) { return MakesWay(other, own); })) {
+      found.push_back(id);
+    }
+  }
+  return found;
 }
 
 void Scheduler::Impl::MakeWay() {
-  Sequence* const claimant = NextClaimant();
-  if (claimant == nullptr) return;
-  for (Sequence* sequence : InTheWayOf(*claimant)) {
-    Preempt(*sequence);
-    claimant->others_made_way = true;
-    ++counters.num_made_way;
+  if (due != nullptr) return;
+  std::vector<uint64_t> claims = SharesWithClaims();
+  while (!claims.empty()) {
+    Sequence* const claimant = waiting.Next([&claims](const Sequence& sequence) {
+      return std::ranges::binary_search(claims, sequence.share);
+    });
+    if (claimant == nullptr) return;
+    if (const auto leaving = InTheWayOf(*claimant)) {
+      for (Sequence* sequence : *leaving) Preempt(*sequence);
+      counters.num_made_way += std::ssize(*leaving);
+      due = claimant;
+      return;
+    }
+    std::erase(claims, claimant->share);  // it waits for blocks, as without a claim
   }
 }
 
-std::vector<Sequence*> Scheduler::Impl::InTheWayOf(Sequence& claimant) const {
+std::optional<std::vector<Sequence*>> Scheduler::Impl::InTheWayOf(Sequence& claimant) const {
   const int64_t needed =
       blocks.NumBlocksWanted(claimant) - blocks.FindPrefix(claimant).num_referenced;
   int64_t spare_blocks = SpareBlocks();
-  int64_t num_free = most_running - std::ssize(running);
   std::map<uint64_t, ShareUse> use = shares;
+  const ShareUse own = use.at(claimant.share);
   std::vector<Sequence*> leaving;
-  while (num_free < 1 || spare_blocks < std::max<int64_t>(needed, 1)) {
-    const auto most = std::ranges::max_element(
-        use, {}, [](const auto& share) { return share.second.num_running; });
-    if (!MakesWay(most->second, use.at(claimant.share))) return {};
+  while ((!HasPlace() && leaving.empty()) || spare_blocks < std::max<int64_t>(needed, 1)) {
+    auto most = use.end();
+    for (auto other = use.begin(); other != use.end(); ++other) {
+      if (!MakesWay(other->second, own)) continue;
+      if (most == use.end() || other->second.num_running > most->second.num_running) most = other;
+    }
+    if (most == use.end()) return std::nullopt;
     const auto is_next = [&](const Sequence* sequence) {
       return sequence->share == most->first &&
              std::ranges::find(leaving, sequence) == leaving.end();
@@ -79,7 +95,6 @@ std::vector<Sequence*> Scheduler::Impl::InTheWayOf(Sequence& claimant) const {
     Sequence& last = **std::find_if(running.rbegin(), running.rend(), is_next);
     leaving.push_back(&last);
     --most->second.num_running;
-    ++num_free;
     // What it would have needed soon, and what nobody else holds.
     spare_blocks += blocks.NumBlocksWanted(last) - blocks.NumShared(last);
   }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "worker/scheduler_impl.h"
 
@@ -27,7 +28,8 @@ StepPlan Scheduler::Impl::Schedule() {
   for (Sequence* sequence : running) {
     (sequence->is_decode() ? decodes : prefills).push_back(sequence);
   }
-  const bool prefill_is_due = !prefills.empty() || (HasPlace() && NextToAdmit() != nullptr);
+  const bool prefill_is_due =
+      !prefills.empty() || due != nullptr || (HasPlace() && waiting.Next() != nullptr);
   StepRows share;
   if (prefill_is_due) share = {PrefillShare(left.tokens, step), PrefillShare(left.logits, step)};
   const int32_t num_decodes = static_cast<int32_t>(decodes.size());
@@ -74,20 +76,26 @@ int64_t Scheduler::Impl::SpareBlocks() const {
 }
 
 bool Scheduler::Impl::AdmitWaiting() {
-  if (!HasPlace()) return true;
+  if (due == nullptr && !HasPlace()) return true;
   // A sequence is admitted only where all its known tokens find room besides what the running ones
   // will need soon: what begins its prompt should not be thrown out before its first token.
   int64_t spare_blocks = SpareBlocks();
-  while (HasPlace()) {
+  while (due != nullptr || HasPlace()) {
     Sequence* sequence = NextToAdmit();
     if (sequence == nullptr) return true;
     // At least one new block is needed, for the last known token.
-    if (spare_blocks <= 0) return false;
+    if (spare_blocks <= 0) {
+      due = nullptr;
+      return false;
+    }
     const PrefixMatch match = blocks.FindPrefix(*sequence);
     const int64_t needed = blocks.NumBlocksWanted(*sequence) - match.num_referenced;
     const int32_t num_cached = static_cast<int32_t>(match.blocks.size()) * config.limits.block_size;
     const int32_t num_tokens = ChunkTokens(*sequence, num_cached);
-    if (needed > spare_blocks) return false;
+    if (needed > spare_blocks) {
+      if (std::exchange(due, nullptr) != nullptr) continue;  // in its place of the order, then
+      return false;
+    }
     if (num_tokens == 0) return true;
     Admit(*sequence, match);
     PHALANX_CHECK_EQ(blocks.Grow(*sequence, num_tokens), num_tokens);
@@ -99,9 +107,9 @@ bool Scheduler::Impl::AdmitWaiting() {
 
 void Scheduler::Impl::Admit(Sequence& sequence, const PrefixMatch& match) {
   waiting.Remove(sequence);
+  if (due == &sequence) due = nullptr;
   running.insert(std::ranges::upper_bound(running, &sequence, InOrder), &sequence);
   if (sequence.share != 0) ++shares[sequence.share].num_running;
-  sequence.others_made_way = false;
   sequence.slot = free_slots.top();
   free_slots.pop();
   slots[static_cast<size_t>(sequence.slot)] = &sequence;

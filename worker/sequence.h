@@ -24,8 +24,7 @@ struct Sequence {
   uint64_t id = 0;
   uint64_t group = 0;
   QueueOrder order;
-  uint64_t share = 0;            // see EngineRequest; 0 under kPriority
-  bool others_made_way = false;  // for its claim, and it does not run yet
+  uint64_t share = 0;  // see EngineRequest; 0 under kPriority
   SamplingParams params;
   std::string cache_salt;
 

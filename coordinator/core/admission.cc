@@ -106,7 +106,7 @@ void Admission::OnPlaces(int32_t num_places, Clock::time_point now) {
 double Admission::PlaceWait(const Newcomer& newcomer, Clock::time_point now) const {
   const KeyShare& share = newcomer.share;
   const int32_t part = share.num_keys == 0 ? 0 : num_places_ / share.num_keys;
-  if (share.num_held + newcomer.load.num_sequences <= part) return 0;
+  if (share.num_held + newcomer.load.num_sequences <= part) return prefill_s_.value;
   const std::optional<double> interval_s = end_interval_s(now);
   if (!all_run_places_taken() || !interval_s) return 0;
   // Beyond its key's part nobody makes way, whoever is to be next.

@@ -7,7 +7,8 @@
 // is one of two things.
 //
 // A place among those that run: a key that has fewer than its part of them gets one, for the group
-// lets others make way (worker/scheduler.h). Else, while all are taken, one becomes free with each
+// lets others make way (worker/scheduler.h; where it has had no more tokens, which is not looked at
+// here). Else, while all are taken, one becomes free with each
 // end, so
 // (sequences ahead that do not run) x (time between ends) is the wait, on average. Answers that
 // began together often end together: where those that have run longest should take longer than that

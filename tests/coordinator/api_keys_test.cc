@@ -412,5 +412,59 @@ TEST(FairAdmissionTest, AQueueOfOneKeyRefusesNoOther) {
   for (size_t i = 1; i < readers.size(); ++i) TestService::ReadAll(*readers[i]);
 }
 
+// As above, but what is there runs: the group lets the other key have one of the two places, unless
+// it serves by priority.
+TEST(FairAdmissionTest, PlacesOfOneKeyRefuseNoOtherItsPart) {
+  for (const bool shares_places : {true, false}) {
+    SCOPED_TRACE(shares_places);
+    Limits limits;
+    limits.max_first_token_wait = std::chrono::milliseconds(50);
+    std::vector<ApiKey> keys;
+    for (const char* id : {"greedy", "polite"}) {
+      keys.push_back({.id = id, .digest = Sha256(fmt::format("key-{}", id)), .expires = {}});
+    }
+    TestService service(limits, {.model_dir = testing::DemoModel()},
+                        std::make_shared<RequestObserver>(), std::make_shared<ApiKeys>(keys));
+    internal::Register group =
+        testing::FakeEngine::DefaultRegistration(service.model().vocab_size());
+    group.set_max_num_seqs(2);
+    group.set_shares_places(shares_places);
+    testing::FakeEngine& engine = service.AttachEngine(group);
+    std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+    std::vector<std::unique_ptr<grpc::ClientReader<v1::StreamResponse>>> readers;
+    const auto open = [&](const char* key) {
+      grpc::ClientContext& context =
+          *contexts.emplace_back(std::make_unique<grpc::ClientContext>());
+      context.AddMetadata("authorization", fmt::format("Bearer key-{}", key));
+      return service.stub().GenerateStream(&context, testing::TextRequest("Hi"));
+    };
+    std::vector<uint64_t> shares;
+    const auto take = [&] {
+      const internal::Submit submit = service.submits().Pop();
+      shares.push_back(submit.share());
+      return submit.request();
+    };
+    std::vector<uint64_t> requests;
+    for (int i = 0; i < 3; ++i) {
+      readers.push_back(open("greedy"));
+      requests.push_back(take());
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    engine.Send(testing::FakeEngine::Output(requests[0], 0, {1}, internal::ENGINE_FINISH_LENGTH));
+    EXPECT_TRUE(TestService::ReadAll(*readers[0]).status.ok());
+    readers.push_back(open("polite"));
+    if (shares_places) {
+      take();
+      EXPECT_NE(shares.back(), shares.front());
+    } else {
+      EXPECT_EQ(TestService::ReadAll(*readers.back()).status.error_code(),
+                grpc::StatusCode::RESOURCE_EXHAUSTED);
+      readers.pop_back();
+    }
+    for (const auto& context : contexts) context->TryCancel();
+    for (size_t i = 1; i < readers.size(); ++i) TestService::ReadAll(*readers[i]);
+  }
+}
+
 }  // namespace
 }  // namespace phalanx

@@ -57,7 +57,7 @@ class Service:
         command += ["--threads", "1", "--grpc-port", "0", "--port", "0", *flags]
         self.stderr_lines: list[str] = []
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "PHALANX_BIN_DIR": str(BIN)}, start_new_session=True)
         self._collector = threading.Thread(target=self._collect, daemon=True)
         self._collector.start()

@@ -235,6 +235,8 @@ class Keys(unittest.TestCase):
         self.assertEqual(response.status, 429, text)
         self.assertIn("allowed: 1 at once", text)
         self.assertIn("Retry-After", response.headers)
+        figures = self.send("GET", "/metrics", self.alice)[1]
+        self.assertRegex(figures, r"phalanx_key_limit_refusals_total\S* [1-9]")
         connection.close()  # and the answer that holds its socket
         for _ in range(1000):
             if self.send("POST", "/v1/completions", self.bob, {"prompt": "Hi", "max_tokens": 2})[0].status == 200:
@@ -311,8 +313,7 @@ class Sharing(unittest.TestCase):
                 threads = [threading.Thread(target=lambda: answers.append(ask(greedy, **long_answer))) for _ in range(4)]
                 for thread in threads:
                     thread.start()
-                while not re.search(r"^phalanx_streams_open\S* 4$", self.figures(service, greedy), re.MULTILINE):
-                    time.sleep(0.01)
+                self.wait_for_streams(service, greedy, 4)
                 for _ in range(3):
                     status, text = ask(polite, prompt="Hi", max_tokens=2)
                     self.assertEqual(status, 200, text)
@@ -321,7 +322,11 @@ class Sharing(unittest.TestCase):
                     thread.join()
                 self.assertRegex(self.figures(service, greedy), r"phalanx_share_preemptions_total\S* [1-9]")
                 self.assertEqual([(status, json.loads(text)["choices"][0]["text"]) for status, text in answers], [(200, alone)] * 4)
-                self.hang_up(service, greedy, file)
+                self.hang_up(service, ask, greedy, polite, file)
+
+    def wait_for_streams(self, service, key, count):
+        while not re.search(rf"^phalanx_streams_open\S* {count}$", self.figures(service, key), re.MULTILINE):
+            time.sleep(0.01)
 
     @staticmethod
     def figures(service, key):
@@ -331,15 +336,24 @@ class Sharing(unittest.TestCase):
         connection.close()
         return text
 
-    def hang_up(self, service, key, file):
-        """serve.sh passes it on, where it has no terminal."""
+    def hang_up(self, service, ask, greedy, polite, file):
+        """serve.sh passes it on, and what runs goes on."""
+        self.assertEqual(ask(polite, prompt="Hi", max_tokens=2)[0], 200)
+        answers = []
+        running = threading.Thread(target=lambda: answers.append(ask(polite, prompt="Hi", max_tokens=1500, ignore_eos=True)))
+        running.start()
+        self.wait_for_streams(service, greedy, 1)
         file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("polite")))
         service.process.send_signal(signal.SIGHUP)
         for _ in range(1000):
             if any("read again" in line for line in service.stderr_lines):
                 break
             time.sleep(0.01)
-        self.assertIn("phalanx_ready", self.figures(service, key))
+        else:
+            self.fail("".join(service.stderr_lines[-3:]))
+        self.assertEqual(ask(polite, prompt="Hi", max_tokens=2)[0], 401)
+        running.join()
+        self.assertEqual(answers[0][0], 200, answers[0][1])
 
 
 if __name__ == "__main__":

@@ -108,13 +108,17 @@ void SchedulerPeer::CheckInvariants(const Scheduler& scheduler) {
   for (const auto& [id, sequence] : impl.sequences) {
     ++shares[sequence->share].num_sequences;
     if (sequence->is_running()) ++shares[sequence->share].num_running;
-    EXPECT_FALSE(sequence->is_running() && sequence->others_made_way);
   }
   for (const auto& [id, share] : impl.shares) {
     EXPECT_EQ(share.num_sequences, shares[id].num_sequences);
     EXPECT_EQ(share.num_running, shares[id].num_running);
   }
   EXPECT_FALSE(impl.shares.contains(0));
+  if (impl.due != nullptr) {
+    EXPECT_FALSE(impl.due->is_running());
+    EXPECT_TRUE(std::ranges::any_of(
+        impl.sequences, [&](const auto& entry) { return entry.second.get() == impl.due; }));
+  }
 }
 
 void SchedulerPeer::CheckStep(const Scheduler& scheduler, const StepPlan& plan,
