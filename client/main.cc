@@ -16,6 +16,7 @@
 #include "client/eval.h"
 #include "client/generate.h"
 #include "client/key.h"
+#include "client/quantize.h"
 #include "client/template.h"
 #include "client/terminal.h"
 #include "client/tokenize.h"
@@ -70,6 +71,7 @@ int main(int argc, char** argv) {
   phalanx::AddDetokenize(app, command);
   phalanx::AddTemplate(app, command);
   phalanx::AddKey(app, command);
+  phalanx::AddQuantize(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/base/file.h"
+#include "kernels/packed_weight.h"
 #include "model/json_fields.h"
 
 namespace phalanx {
@@ -28,10 +29,6 @@ void ParseArchitecture(JsonFields& fields) {
   }
   const std::string hidden_act = fields.String("hidden_act", "silu");
   if (hidden_act != "silu") fields.Refuse("hidden_act", hidden_act, "silu");
-  if (fields.Has("quantization_config")) {
-    fields.Refuse("quantization_config", ShowJson(fields.Raw("quantization_config")),
-                  "no quantization: bfloat16, float16 or float32 weights");
-  }
 }
 
 void ParseShape(JsonFields& fields, Qwen2Config& config) {
@@ -222,6 +219,10 @@ StatusOr<Qwen2Config> ParseConfig(std::string_view text, std::string_view file_n
   PHALANX_RETURN_IF_ERROR(fields.status());
   PHALANX_RETURN_IF_ERROR(ParseRope(fields, file_name, config));
   RefuseSlidingWindow(fields, config);
+  if (fields.Has("quantization_config")) {
+    PHALANX_ASSIGN_OR_RETURN(config.stored, ParseStoredIntegers(fields.Raw("quantization_config"),
+                                                                file_name, kQuantizationUnit));
+  }
   config.eos_token_ids = fields.TokenIds("eos_token_id");
   if (const auto bos = fields.OptionalInt("bos_token_id", 0, 0x7fffffff)) {
     config.bos_token_id = static_cast<int32_t>(*bos);

@@ -9,6 +9,7 @@
 
 #include "kernels/base/dtype.h"
 #include "kernels/base/status.h"
+#include "model/compressed_tensors.h"
 
 namespace phalanx {
 
@@ -49,6 +50,7 @@ struct Qwen2Config {
       DType::kBF16;  // of the checkpoint ("torch_dtype" or "dtype"), used for dummy weights
   std::vector<int32_t> eos_token_ids;
   std::optional<int32_t> bos_token_id;
+  StoredIntegers stored;  // of the layers' matrices
 };
 
 // The longest sequence that the position embedding is meant for: max_position_embeddings, or what

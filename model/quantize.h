@@ -1,38 +1,19 @@
-// Rounds weights to small integers with scales as they are read (--quantization): symmetric, so a
-// zero stays one.
-//
-//   kInt8   one scale a row: its largest magnitude / 127
-//   kInt4   groups of kInt4GroupSize input features; of several clipped ranges the one whose
-//           rounding loses least, with the scale that fits its integers best (least squares).
-//           Embedding and LM head are kInt8: they are read and added up by rows, and a coarse
-//           logit costs more than a coarse layer.
-//
-// Scales are bf16 numbers. Norms and biases stay as they are.
+// Quantization of weights as they are read (--quantization). What the checkpoint has as integers
+// already stays as it is.
 #pragma once
 
 #include <cstdint>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "kernels/packed_weight.h"
+#include "model/quantize_row.h"
 #include "model/weight_table.h"
 
 namespace phalanx {
 
-enum class Quantization : uint8_t { kNone, kInt8, kInt4 };
-
-// The name of --quantization: "none", "int8", "int4".
-std::string_view Name(Quantization quantization);
-
-inline constexpr int64_t kInt4GroupSize = 64;
-
 // Says of each matrix of the table how it is quantized.
 void SetQuantization(Quantization quantization, std::vector<WeightRow>& table);
-
-// Finite values of whole groups, beginning with a group; `values` as many, `scales` one a group.
-void QuantizeRow(std::span<const float> row, int bits, int64_t group_size, std::span<int8_t> values,
-                 std::span<float> scales);
 
 // Quantizes rows of a table's matrix.
 class RowQuantizer {

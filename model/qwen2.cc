@@ -185,6 +185,8 @@ Status Qwen2ModelImpl::Init(const std::filesystem::path& model_dir) {
     if (config_.tie_word_embeddings) names.lm_head = names.embedding;
     std::vector<WeightRow> table = BuildWeightTable(config_, shard_, names);
     SetQuantization(options_.quantization, table);
+    // Dummy weights are floats, which become such integers as the checkpoint would have.
+    for (WeightRow& row : table) row.stored = {};
     PHALANX_ASSIGN_OR_RETURN(weights_, LoadWeights(table, nullptr, config_.dtype, load, backend_));
   } else {
     PHALANX_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(model_dir));

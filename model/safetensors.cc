@@ -275,6 +275,23 @@ StatusOr<TensorLocation> Checkpoint::Find(std::string_view tensor,
   return TensorLocation{it->second, *dtype, entry.begin};
 }
 
+StatusOr<TensorLocation> Checkpoint::FindIntegers(std::string_view tensor, std::string_view dtype,
+                                                  std::span<const int64_t> shape) const {
+  const auto it = file_of_.find(tensor);
+  if (it == file_of_.end()) {
+    return InvalidArgumentError("{}: tensor \"{}\" is missing, expected {} of shape {}",
+                                description_, tensor, dtype, ShowShape(shape));
+  }
+  const SafetensorsFile::Entry& entry = it->second->entries().find(tensor)->second;
+  if (entry.dtype != dtype ||
+      !std::equal(shape.begin(), shape.end(), entry.shape.begin(), entry.shape.end())) {
+    return InvalidArgumentError("{}: tensor \"{}\": found {} of shape {}, expected {} of shape {}",
+                                it->second->path(), tensor, entry.dtype, ShowShape(entry.shape),
+                                dtype, ShowShape(shape));
+  }
+  return TensorLocation{it->second, DType::kI8, entry.begin};
+}
+
 int64_t Checkpoint::header_bytes() const {
   int64_t bytes = 0;
   for (const auto& file : files_) bytes += file->header_bytes();

@@ -34,11 +34,19 @@ StatusOr<std::vector<std::string>> FindUnclaimedTensors(const Checkpoint& checkp
   std::set<std::string_view> claimed = {names.embedding, names.lm_head};
   const EmbeddingNames published;
   if (names.tied()) claimed.insert({published.embedding, published.lm_head});
-  for (const WeightRow& row : table) claimed.insert(row.name);
+  std::set<std::string> of_integers;
+  for (const WeightRow& row : table) {
+    claimed.insert(row.name);
+    if (!row.stored.is_integer()) continue;
+    if (row.stored.form == StoredIntegers::Form::kPacked) claimed.erase(row.name);
+    of_integers.insert({PackedName(row.name), ScaleName(row.name), ShapeName(row.name)});
+  }
   std::vector<std::string> unclaimed;
   for (const auto& file : checkpoint.files()) {
     for (const auto& [name, entry] : file->entries()) {
-      if (claimed.contains(name) || name.ends_with(".rotary_emb.inv_freq")) continue;
+      if (claimed.contains(name) || of_integers.contains(name) ||
+          name.ends_with(".rotary_emb.inv_freq"))
+        continue;
       if (name.starts_with(kLayerPrefix)) return RefuseLayerTensor(*file, name, config);
       unclaimed.push_back(name);
     }

@@ -83,6 +83,13 @@ std::vector<WeightRow> BuildWeightTable(const Qwen2Config& config, const ShardSp
     };
     table.insert(table.end(), layer.begin(), layer.end());
   }
+  for (WeightRow& row : table) {
+    if (row.role != kMatrix || row.layer < 0 || !config.stored.is_integer()) continue;
+    row.stored = config.stored;
+    row.quantization = {.bits = row.stored.bits,
+                        .group_size = row.stored.group_size,
+                        .first_feature = row.local_cols().begin};
+  }
   table.push_back({"model.norm.weight", kNorm, hidden, 1, kNone, {}, -1, kFinalNorm});
   return table;
 }

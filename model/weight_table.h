@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "kernels/packed_weight.h"
+#include "model/compressed_tensors.h"
 #include "model/config.h"
 #include "model/dummy_weights.h"
 #include "parallel/shard_spec.h"
@@ -55,6 +56,7 @@ struct WeightRow {
   WeightSlot slot = WeightSlot::kEmbedding;
   int64_t first_row = 0;  // of the slot, where this rank's part begins
   WeightQuantization quantization{};
+  StoredIntegers stored{};  // in the checkpoint
 
   std::vector<int64_t> shape() const;
   Range local_rows() const { return axis == SplitAxis::kOutput ? slice : Range{0, rows}; }

@@ -61,6 +61,10 @@ StatusOr<Local> Inspect(const GroupOptions& options) {
     return InvalidField("--quantization", Name(options.quantization),
                         fmt::format("none with --device {}", options.device));
   }
+  if (local.config.stored.is_integer() && options.device != "cpu") {
+    return InvalidField("config.json: quantization_config", "there",
+                        fmt::format("none with --device {}", options.device));
+  }
   if (!options.cpu_isa.empty()) {
     const auto chosen = std::find(local.isas.begin(), local.isas.end(), options.cpu_isa);
     if (chosen == local.isas.end()) {

@@ -163,7 +163,8 @@ void AddFlags(CLI::App& app, WorkerOptions& options) {
   AddChoice<Quantization>(
       app, "--quantization", group.quantization,
       {{"none", Quantization::kNone}, {"int8", Quantization::kInt8}, {"int4", Quantization::kInt4}},
-      "of weights as they are read, on CPUs; none: as the checkpoint has them");
+      "of weights as they are read, on CPUs; none: as the checkpoint has them, and what it has as "
+      "integers stays so in any case");
   app.add_flag("--enforce-eager")->description("no captured graphs; CPUs never have any");
   AddChoice<OptionalDtype>(app, "--kv-cache-dtype", group.kv_cache_dtype,
                            {{"auto", std::nullopt},

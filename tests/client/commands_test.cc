@@ -153,6 +153,8 @@ TEST_F(ClientTest, CtrlCEndsGenerate) {
 TEST_F(ClientTest, UsageErrorsSayWhatIsAllowed) {
   EXPECT_THAT(Run("generat").err, HasSubstr("no subcommand 'generat', allowed: generate, chat"));
   EXPECT_THAT(Run("").err, HasSubstr("no subcommand is given"));
+  EXPECT_THAT(Run("quantize --model a --output b --scheme int3").err,
+              HasSubstr("--scheme: int3 not in {int8,int4}"));
   for (const std::string prompts : {"", " --prompt a --file b"}) {
     EXPECT_THAT(Run("generate" + prompts).err,
                 HasSubstr("exactly one of --prompt, --prompt-ids, --file is allowed"));

@@ -5,17 +5,20 @@
 
 Random models: logits and greedy tokens as in live_parity.py, at N = 1, 2, 3 and 5, where shards cut groups. The bundled
 model: perplexity of the answers to its held-out questions and the KL divergence from its own weights stay within the limits
-below.
+below; and the folders that `phalanx quantize` makes of it are to transformers, whose reader of compressed-tensors is not ours,
+the model that we serve from them.
 Exit code 0: so it is; 1: it is not; 77: torch or transformers is missing.
 """
 
 import json
 import math
 import pathlib
+import subprocess
 import sys
 import tempfile
 
 STEPS = 24
+PROMPTS = [[5, 250, 17, 99, 123], [1], [(i * 31 + 7) % 2000 for i in range(70)]]
 RANKS = [1, 2, 3, 5]
 MOST_PERPLEXITY = {"int8": 1.001, "int4": 1.003}
 MOST_DIVERGENCE = {"int8": 1e-5, "int4": 5e-4}
@@ -110,6 +113,36 @@ def measure_bundled(folder):
     return failures
 
 
+def compare_folder(folder, mode):
+    import numpy as np
+    import reference
+    from compressed_tensors.quantization import disable_quantization
+
+    with tempfile.TemporaryDirectory() as scratch:
+        made = pathlib.Path(scratch, "made")
+        tool = pathlib.Path(reference.tool_path()).parents[1] / "bin/phalanx"
+        subprocess.run([tool, "quantize", "--model", folder, "--output", made, "--scheme", mode], check=True)
+        config = json.loads((made / "config.json").read_text())
+        runs = reference.run_tool(made, PROMPTS, RANKS, STEPS, chunk=48)
+        oracle = reference.load_reference(made)
+        oracle.apply(disable_quantization)  # of activations; the weights are what they are
+        expected = reference.reference_run(oracle, PROMPTS, STEPS)
+    failures = []
+    worst = 0.0
+    for run in runs:
+        for i, want in enumerate(expected):
+            allowed = reference.logit_tolerance(config, want["logits"])
+            differ = float(np.max(np.abs(run["logits"][i] - want["logits"])))
+            worst = max(worst, differ / allowed)
+            if not differ <= allowed:
+                failures.append(f"folder of {mode}, N={run['ranks']} prompt {i}: logits differ by {differ:.3g}, allowed {allowed:.3g}")
+            _, _, mismatch = reference.compare_tokens(want["tokens"], want["margins"], run["tokens"][i])
+            if mismatch is not None:
+                failures.append(f"folder of {mode}, N={run['ranks']} prompt {i}: another token at step {mismatch}")
+    print(f"folder of {mode}, read by transformers: logits differ by at most {worst:.2f} of what is allowed")
+    return failures
+
+
 def main():
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
     try:
@@ -126,6 +159,8 @@ def main():
         for mode in ("int8", "int4"):
             failures += compare_shape(BASE | shape, seed, mode)
     failures += measure_bundled(reference.ROOT / "launch/demo/model")
+    for mode in ("int8", "int4"):
+        failures += compare_folder(reference.ROOT / "launch/demo/model", mode)
     print("\n".join(failures) or "equal")
     return 1 if failures else 0
 
