@@ -50,6 +50,12 @@ struct Costs {
     if (quantization == Quantization::kInt4) {
       layer_weight_bytes = 0.5 + static_cast<double>(sizeof(float)) / kInt4GroupSize;
     }
+    if (const StoredIntegers& stored = config.stored; stored.is_integer()) {
+      layer_weight_bytes = stored.bits / 8.0;
+      if (stored.group_size > 0) {
+        layer_weight_bytes += sizeof(float) / static_cast<double>(stored.group_size);
+      }
+    }
     attention_width = static_cast<double>(config.num_layers * config.num_heads * config.head_dim);
     kv_token_bytes =
         static_cast<double>(2 * config.num_layers * config.num_kv_heads * config.head_dim) *
