@@ -1,7 +1,6 @@
 #include "model/weight_loader.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cmath>
 #include <map>
@@ -9,6 +8,7 @@
 #include <optional>
 #include <thread>
 
+#include "model/integer_rows.h"
 #include "model/quantize.h"
 #include "model/stored_floats.h"
 
@@ -34,16 +34,8 @@ struct Chunk {
 Range ReadBytes(const WeightRow& row, DType dtype) {
   const Range cols = row.read_cols();
   const auto element = static_cast<int64_t>(SizeInBytes(dtype));
-  if (!row.stored.is_integer()) return {cols.begin * element, cols.end * element};
-  if (cols.size() == 0) return {0, 0};
-  // A group begins with a whole byte; the last word of a row may be padded.
-  const int64_t begin = row.stored.form == StoredIntegers::Form::kInts
-                            ? cols.begin
-                            : cols.begin * row.stored.bits / 8;
-  if (cols.end == row.cols) return {begin, row.stored.RowBytes(row.cols)};
-  return {begin, begin + (row.stored.form == StoredIntegers::Form::kInts
-                              ? cols.size()
-                              : cols.size() * row.stored.bits / 8)};
+  if (row.stored.is_integer()) return StoredBytesRead(row);
+  return {cols.begin * element, cols.end * element};
 }
 
 int64_t RowBytes(const WeightRow& row, DType dtype) { return ReadBytes(row, dtype).size(); }
@@ -83,7 +75,9 @@ class Loader {
     for (const WeightRow& row : table_) {
       Source source{std::nullopt, dummy_dtype, std::nullopt};
       if (checkpoint != nullptr && row.stored.is_integer()) {
-        PHALANX_ASSIGN_OR_RETURN(source, LocateIntegers(*checkpoint, row));
+        PHALANX_ASSIGN_OR_RETURN(const StoredIntegerTensors found,
+                                 FindStoredIntegers(*checkpoint, row));
+        source = {found.values, found.values.dtype, found.scales};
       } else if (checkpoint != nullptr) {
         PHALANX_ASSIGN_OR_RETURN(source.location, checkpoint->Find(row.name, row.shape()));
         source.dtype = source.location->dtype;
@@ -91,36 +85,6 @@ class Loader {
       sources_.push_back(source);
     }
     return OkStatus();
-  }
-
-  static StatusOr<Source> LocateIntegers(const Checkpoint& checkpoint, const WeightRow& row) {
-    const StoredIntegers& stored = row.stored;
-    const bool is_packed = stored.form == StoredIntegers::Form::kPacked;
-    const std::vector<int64_t> shape = {
-        row.rows, is_packed ? stored.RowBytes(row.cols) / int64_t{4} : row.cols};
-    Source source{.location = {}, .dtype = DType::kI8, .scales = {}};
-    PHALANX_ASSIGN_OR_RETURN(source.location,
-                             checkpoint.FindIntegers(is_packed ? PackedName(row.name) : row.name,
-                                                     is_packed ? "I32" : "I8", shape));
-    const std::vector<int64_t> scales = {row.rows, stored.NumGroups(row.cols)};
-    PHALANX_ASSIGN_OR_RETURN(source.scales, checkpoint.Find(ScaleName(row.name), scales));
-    if (is_packed && checkpoint.Contains(ShapeName(row.name))) {
-      PHALANX_RETURN_IF_ERROR(CheckStoredShape(checkpoint, row));
-    }
-    return source;
-  }
-
-  static Status CheckStoredShape(const Checkpoint& checkpoint, const WeightRow& row) {
-    const std::vector<int64_t> two = {2};
-    const std::string name = ShapeName(row.name);
-    PHALANX_ASSIGN_OR_RETURN(const TensorLocation location,
-                             checkpoint.FindIntegers(name, "I64", two));
-    std::array<int64_t, 2> shape = {};
-    PHALANX_RETURN_IF_ERROR(
-        location.file->Read(location.begin, std::as_writable_bytes(std::span(shape))));
-    if (shape[0] == row.rows && shape[1] == row.cols) return OkStatus();
-    return InvalidArgumentError("{}: tensor \"{}\": found {}, expected {}", location.file->path(),
-                                name, ShowShape(shape), ShowShape(row.shape()));
   }
 
   Status AllocateAll() {
@@ -284,18 +248,11 @@ class Loader {
     const WeightRow& row = table_[chunk.table_row];
     const Source& source = sources_[chunk.table_row];
     PHALANX_RETURN_IF_ERROR(ReadRows(row, *source.location, chunk.rows, staging));
+    std::vector<int8_t> values = UnpackRows(row, staging);
+    PHALANX_ASSIGN_OR_RETURN(std::vector<float> scales,
+                             ReadStoredScales(row, *source.scales, chunk.rows));
     const Range read = row.read_cols();
     const Range local = row.local_cols();
-    const auto cols = static_cast<size_t>(read.size());
-    const auto row_bytes = static_cast<size_t>(RowBytes(row, source.dtype));
-    const auto num_rows = static_cast<size_t>(chunk.rows.size());
-    std::vector<int8_t> values(num_rows * cols);
-    for (size_t r = 0; r < num_rows; ++r) {
-      UnpackIntegers(row.stored, staging.subspan(r * row_bytes, row_bytes),
-                     std::span(values).subspan(r * cols, cols));
-    }
-    PHALANX_ASSIGN_OR_RETURN(std::vector<float> scales,
-                             ReadScales(row, *source.scales, chunk.rows));
     const int64_t first_row = row.first_row + chunk.rows.begin - row.local_rows().begin;
     backend_.PackQuantizedRows(*targets_[chunk.table_row].weight, first_row,
                                {{values.data() + (local.begin - read.begin), DType::kI8,
@@ -303,39 +260,6 @@ class Loader {
                                 MakeTensor(scales.data(), DType::kF32, chunk.rows.size(),
                                            row.quantization.NumGroups(local.size()))});
     return OkStatus();
-  }
-
-  // [rows, groups of which this rank has a part]
-  static StatusOr<std::vector<float>> ReadScales(const WeightRow& row,
-                                                 const TensorLocation& location, Range rows) {
-    const auto total = static_cast<size_t>(row.stored.NumGroups(row.cols));
-    const auto num_rows = static_cast<size_t>(rows.size());
-    const size_t element = SizeInBytes(location.dtype);
-    std::vector<std::byte> bytes(num_rows * total * element);
-    const int64_t row_bytes = static_cast<int64_t>(total * element);
-    PHALANX_RETURN_IF_ERROR(location.file->Read(location.begin + rows.begin * row_bytes, bytes));
-    std::vector<float> all(num_rows * total);
-    WidenToFloat(bytes.data(), location.dtype, all);
-    const auto wrong =
-        std::ranges::find_if(all, [](float scale) { return !std::isfinite(scale) || scale <= 0; });
-    if (wrong != all.end()) {
-      const auto at = static_cast<size_t>(wrong - all.begin());
-      return InvalidArgumentError(
-          "{}: tensor \"{}\": found {} at [{}, {}], expected finite scales above 0",
-          location.file->path(), ScaleName(row.name), *wrong,
-          rows.begin + static_cast<int64_t>(at / total), at % total);
-    }
-    const Range local = row.local_cols();
-    const int64_t size = row.stored.group_size;
-    const auto first = static_cast<size_t>(size == 0 ? 0 : local.begin / size);
-    const auto count = static_cast<size_t>(row.quantization.NumGroups(local.size()));
-    std::vector<float> own;
-    own.reserve(num_rows * count);
-    for (size_t r = 0; r < num_rows; ++r) {
-      const auto begin = all.begin() + static_cast<ptrdiff_t>(r * total + first);
-      own.insert(own.end(), begin, begin + static_cast<ptrdiff_t>(count));
-    }
-    return own;
   }
 
   // Whole rows are one read; a split on the input axis reads the columns that this rank needs

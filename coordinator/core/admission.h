@@ -8,12 +8,10 @@
 //
 // A place among those that run: a key that has fewer than its part of them gets one, for the group
 // lets others make way (worker/scheduler.h; where it has had no more tokens, which is not looked at
-// here). Else, while all are taken, one becomes free with each
-// end, so
-// (sequences ahead that do not run) x (time between ends) is the wait, on average. Answers that
-// began together often end together: where those that have run longest should take longer than that
-// by what answers took so far, that is the wait. Then comes the time from a place to the first
-// token.
+// here). Else, while all are taken, one becomes free with each end, so (sequences ahead that do not
+// run) x (time between ends) is the wait, on average. Answers that began together often end
+// together: where those that have run longest should take longer than that by what answers took so
+// far, that is the wait. Then comes the time from a place to the first token.
 //
 // Prefill: a prompt waits until the request's first token. While more prompt tokens wait than one
 // step takes, the group prefills as fast as it can, so what it then takes up per second is its
