@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <thread>
 
+#include "client/interrupt.h"
 #include "client/terminal.h"
 #include "hub/locate.h"
 #include "model/quantize_checkpoint.h"
@@ -39,8 +41,11 @@ class Progress {
 int RunQuantize(const QuantizeFlags& flags) {
   const auto folder = LocateModel(flags.model);
   if (!folder.ok()) return ReportError(folder.status());
+  std::atomic<bool> is_stopped = false;
+  const InterruptWatcher watcher([&is_stopped] { is_stopped = true; });
   Progress progress;
   QuantizeOptions options;
+  options.should_stop = [&is_stopped] { return is_stopped.load(); };
   options.quantization =
       flags.scheme == Name(Quantization::kInt4) ? Quantization::kInt4 : Quantization::kInt8;
   options.num_threads =
@@ -48,7 +53,13 @@ int RunQuantize(const QuantizeFlags& flags) {
   options.on_progress = [&progress](int64_t done, int64_t total) { progress.Show(done, total); };
   const auto begin = std::chrono::steady_clock::now();
   const StatusOr<QuantizeSummary> summary = QuantizeCheckpoint(*folder, flags.output, options);
+  if (is_stopped) return kExitInterrupted;
   if (!summary.ok()) return ReportError(summary.status());
+  if (summary->num_with_partial_groups > 0) {
+    PrintError(fmt::format(
+        "phalanx: rows of {} matrices are no multiple of {}: this server reads them, others do not",
+        summary->num_with_partial_groups, kInt4GroupSize));
+  }
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
   constexpr double kMb = 1e-6;
   Print(fmt::format(

@@ -84,11 +84,22 @@ StatusOr<StoredIntegers> ParseStoredIntegers(const json& value, std::string_view
   if (!ignore.is_null() && (!ignore.is_array() || !std::ranges::all_of(ignore, IsOutsideLayers))) {
     return Refuse(file_name, field("ignore"), ignore, "a list of \"lm_head\" at most");
   }
+  // What would turn or thin out weights or activations.
+  const json& transforms = Member(value, "transform_config");
+  if (!transforms.is_null() && transforms != json::object()) {
+    return Refuse(file_name, field("transform_config"), transforms, "none");
+  }
+  const json& sparsity = Member(value, "sparsity_config");
+  if (!sparsity.is_null() && sparsity != json::object() &&
+      !(sparsity.is_object() && Member(sparsity, "format") == "dense")) {
+    return Refuse(file_name, field("sparsity_config"), sparsity, "none, or the format \"dense\"");
+  }
   const json& groups = Member(value, "config_groups");
   if (!groups.is_object() || groups.size() != 1) {
     return Refuse(file_name, field("config_groups"), groups, "one group");
   }
-  const std::string prefix = field("config_groups." + groups.begin().key());
+  const std::string key = ShowJson(groups.begin().key());
+  const std::string prefix = field("config_groups." + key.substr(1, key.size() - 2));
   const json& group = groups.begin().value();
   if (!group.is_object()) return Refuse(file_name, prefix, group, "an object");
   if (Member(group, "targets") != json::array({"Linear"})) {
@@ -97,6 +108,15 @@ StatusOr<StoredIntegers> ParseStoredIntegers(const json& value, std::string_view
   const json& own_format = Member(group, "format");
   if (!own_format.is_null() && own_format != format) {
     return Refuse(file_name, prefix + ".format", own_format, ShowJson(format));
+  }
+  if (const json& output = Member(group, "output_activations"); !output.is_null()) {
+    return Refuse(file_name, prefix + ".output_activations", output, "null");
+  }
+  // Rounding activations to 8 bits loses more than what products read here, so it is left out.
+  if (const json& input = Member(group, "input_activations");
+      !input.is_null() &&
+      !(input.is_object() && Member(input, "num_bits") == 8 && Member(input, "dynamic") == true)) {
+    return Refuse(file_name, prefix + ".input_activations", input, "null, or dynamic of 8 bits");
   }
   PHALANX_ASSIGN_OR_RETURN(
       StoredIntegers stored,

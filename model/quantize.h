@@ -1,5 +1,6 @@
 // Quantization of weights as they are read (--quantization). What the checkpoint has as integers
-// already stays as it is.
+// already stays as it is, and so do norms and biases. Under kInt4 embedding and LM head are kInt8:
+// they are read and added up by rows, and a coarse logit costs more than a coarse layer.
 #pragma once
 
 #include <cstdint>

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -72,10 +75,10 @@ Status WriteText(const fs::path& path, const std::string& text) {
   return OkStatus();
 }
 
-// Removes an unfinished folder.
+// A folder beside the one to be made, which is removed where it does not become that.
 class Scratch {
  public:
-  explicit Scratch(fs::path path) : path_(std::move(path)) {}
+  Scratch() = default;
   ~Scratch() {
     std::error_code ignored;
     if (!path_.empty()) fs::remove_all(path_, ignored);
@@ -84,11 +87,52 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
 
   const fs::path& path() const { return path_; }
-  void Keep() { path_.clear(); }
+
+  Status Make(const fs::path& place) {
+    std::error_code error;
+    fs::create_directories(place.parent_path(), error);
+    if (error) return CannotWrite(place, error.message());
+    std::string name = place.string() + ".partial-XXXXXX";
+    if (mkdtemp(name.data()) == nullptr) return CannotWrite(name, std::strerror(errno));
+    path_ = name;
+    fs::permissions(path_,
+                    fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec |
+                        fs::perms::others_read | fs::perms::others_exec,
+                    error);
+    return OkStatus();
+  }
+
+  Status MoveTo(const fs::path& place) {
+    std::error_code error;
+    fs::rename(path_, place, error);
+    if (error) return CannotWrite(place, error.message());
+    path_.clear();
+    return OkStatus();
+  }
 
  private:
   fs::path path_;
 };
+
+// `output` as a name that nothing has: an empty folder of that name is removed.
+StatusOr<fs::path> PlaceFor(const fs::path& output) {
+  constexpr std::string_view kAllowed = "a new or an empty folder";
+  std::error_code error;
+  fs::path place = fs::absolute(output, error).lexically_normal();
+  if (!place.has_filename()) place = place.parent_path();  // "OUT/"
+  if (output.empty() || error || !place.has_filename()) {
+    return InvalidField("output", output.string(), kAllowed);
+  }
+  const fs::file_status status = fs::symlink_status(place, error);
+  if (status.type() == fs::file_type::not_found) return place;
+  const bool is_empty = status.type() == fs::file_type::directory && fs::is_empty(place, error);
+  if (!is_empty || error) {
+    return InvalidArgumentError("{}: is there already, allowed: {}", place.string(), kAllowed);
+  }
+  fs::remove(place, error);
+  if (error) return CannotWrite(place, error.message());
+  return place;
+}
 
 class Quantizer {
  public:
@@ -99,7 +143,7 @@ class Quantizer {
         stored_(FormOf(options.quantization)) {
     for (const auto& file : checkpoint.files()) {
       for (const auto& [name, entry] : file->entries()) {
-        summary_.bytes_before += entry.end - entry.begin;
+        if (checkpoint.FileOf(name) == file.get()) summary_.bytes_before += entry.end - entry.begin;
       }
     }
   }
@@ -108,7 +152,8 @@ class Quantizer {
     for (const auto& file : checkpoint_.files()) {
       PHALANX_RETURN_IF_ERROR(ConvertFile(*file, folder));
     }
-    if (fs::exists(model_dir_ / "model.safetensors.index.json")) {
+    std::error_code ignored;
+    if (fs::exists(model_dir_ / "model.safetensors.index.json", ignored)) {
       const ordered_json index = {{"metadata", {{"total_size", summary_.bytes_after}}},
                                   {"weight_map", weight_map_}};
       PHALANX_RETURN_IF_ERROR(
@@ -131,6 +176,7 @@ class Quantizer {
     std::vector<Source> sources;
     std::vector<TensorToWrite> tensors;
     for (const auto& [name, entry] : file.entries()) {
+      if (checkpoint_.FileOf(name) != &file) continue;  // the index has another's
       const bool is_quantized = IsMatrixOfALayer(name);
       sources.push_back({name, &entry, is_quantized});
       PHALANX_RETURN_IF_ERROR(is_quantized ? PlanIntegers(file, name, entry, tensors) : OkStatus());
@@ -155,8 +201,7 @@ class Quantizer {
 
   // In the order in which WriteIntegers() writes.
   Status PlanIntegers(const SafetensorsFile& file, const std::string& name,
-                      const SafetensorsFile::Entry& entry,
-                      std::vector<TensorToWrite>& tensors) const {
+                      const SafetensorsFile::Entry& entry, std::vector<TensorToWrite>& tensors) {
     const bool is_float = entry.dtype == "BF16" || entry.dtype == "F16" || entry.dtype == "F32";
     if (!is_float || entry.shape.size() != 2 || entry.shape[0] < 1 || entry.shape[1] < 1) {
       return InvalidArgumentError(
@@ -166,6 +211,9 @@ class Quantizer {
     const int64_t rows = entry.shape[0];
     const int64_t row_bytes = stored_.RowBytes(entry.shape[1]);
     const int64_t groups = stored_.NumGroups(entry.shape[1]);
+    if (stored_.group_size > 0 && entry.shape[1] % stored_.group_size != 0) {
+      ++summary_.num_with_partial_groups;
+    }
     const bool is_packed = stored_.form == StoredIntegers::Form::kPacked;
     if (is_packed) {
       tensors.push_back({PackedName(name), "I32", {rows, row_bytes / 4}, rows * row_bytes});
@@ -188,6 +236,7 @@ class Quantizer {
     std::vector<std::byte> read;
     std::vector<std::byte> packed;
     for (int64_t first = 0; first < rows; first += step) {
+      PHALANX_RETURN_IF_ERROR(CheckStop());
       const int64_t n = std::min(step, rows - first);
       read.resize(static_cast<size_t>(n * in_bytes));
       packed.resize(static_cast<size_t>(n * stored_.RowBytes(entry.shape[1])));
@@ -241,6 +290,7 @@ class Quantizer {
                     SafetensorsWriter& writer) {
     std::vector<std::byte> bytes;
     for (int64_t at = entry.begin; at < entry.end; at += kChunkBytes) {
+      PHALANX_RETURN_IF_ERROR(CheckStop());
       bytes.resize(static_cast<size_t>(std::min(kChunkBytes, entry.end - at)));
       PHALANX_RETURN_IF_ERROR(file.Read(at, bytes));
       PHALANX_RETURN_IF_ERROR(writer.Append(bytes));
@@ -249,12 +299,22 @@ class Quantizer {
     return OkStatus();
   }
 
+  Status CheckStop() const {
+    const bool is_stopped = options_.should_stop && options_.should_stop();
+    return is_stopped ? CancelledError("stopped; nothing was made") : OkStatus();
+  }
+
   Status CopyOtherFiles(const fs::path& folder) const {
-    for (const fs::directory_entry& entry : fs::directory_iterator(model_dir_)) {
-      if (!entry.is_regular_file() || IsWeightFile(entry.path())) continue;
-      std::error_code error;
-      fs::copy_file(entry.path(), folder / entry.path().filename(), error);
-      if (error) return CannotWrite(folder / entry.path().filename(), error.message());
+    std::error_code error;
+    fs::directory_iterator entry(model_dir_, error);
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+      std::error_code not_regular;
+      if (!entry->is_regular_file(not_regular) || IsWeightFile(entry->path())) continue;
+      fs::copy_file(entry->path(), folder / entry->path().filename(), error);
+      if (error) return CannotWrite(folder / entry->path().filename(), error.message());
+    }
+    if (error) {
+      return InvalidArgumentError("{}: cannot be read: {}", model_dir_.string(), error.message());
     }
     return OkStatus();
   }
@@ -294,21 +354,13 @@ StatusOr<QuantizeSummary> QuantizeCheckpoint(const fs::path& model_dir, const fs
   PHALANX_CHECK(options.quantization != Quantization::kNone);
   PHALANX_ASSIGN_OR_RETURN(ordered_json config, ReadConfig(model_dir / "config.json"));
   PHALANX_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(model_dir));
-  std::error_code error;
-  if (fs::exists(output, error) && !fs::is_empty(output, error)) {
-    return InvalidArgumentError("{}: is there already, allowed: a new or an empty folder",
-                                output.string());
-  }
-  Scratch scratch(fmt::format("{}.{}.partial", output.string(), getpid()));
-  if (!fs::create_directories(scratch.path(), error)) {
-    return CannotWrite(scratch.path(), error ? error.message() : "is there already");
-  }
+  PHALANX_ASSIGN_OR_RETURN(const fs::path place, PlaceFor(output));
+  Scratch scratch;
+  PHALANX_RETURN_IF_ERROR(scratch.Make(place));
   Quantizer quantizer(model_dir, checkpoint, options);
   PHALANX_ASSIGN_OR_RETURN(const QuantizeSummary summary,
                            quantizer.Run(scratch.path(), std::move(config)));
-  fs::rename(scratch.path(), output, error);
-  if (error) return CannotWrite(output, error.message());
-  scratch.Keep();
+  PHALANX_RETURN_IF_ERROR(scratch.MoveTo(place));
   return summary;
 }
 

@@ -2,11 +2,9 @@
 //
 //   kInt8   one scale a row: its largest magnitude / 127
 //   kInt4   groups of kInt4GroupSize input features; of several clipped ranges the one whose
-//           rounding loses least, with the scale that fits its integers best (least squares).
-//           Embedding and LM head are kInt8: they are read and added up by rows, and a coarse
-//           logit costs more than a coarse layer.
+//           rounding loses least, with the scale that fits its integers best (least squares)
 //
-// Scales are bf16 numbers. Norms and biases stay as they are.
+// Scales are bf16 numbers.
 #pragma once
 
 #include <cstdint>

@@ -255,6 +255,11 @@ StatusOr<Checkpoint> Checkpoint::Open(const std::filesystem::path& model_dir) {
   return checkpoint;
 }
 
+const SafetensorsFile* Checkpoint::FileOf(std::string_view tensor) const {
+  const auto it = file_of_.find(tensor);
+  return it == file_of_.end() ? nullptr : it->second;
+}
+
 bool Checkpoint::Contains(std::string_view tensor) const { return file_of_.contains(tensor); }
 
 StatusOr<TensorLocation> Checkpoint::Find(std::string_view tensor,

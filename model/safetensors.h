@@ -72,9 +72,11 @@ class Checkpoint {
   // The tensor, whose dtype must be BF16, F16 or F32 and whose shape must be `shape`; else an error
   // that names file and tensor and shows what was expected and what was found.
   StatusOr<TensorLocation> Find(std::string_view tensor, std::span<const int64_t> shape) const;
-  // The same of integers: `dtype` as files spell it, "I8" or "I32". The location's dtype is kI8.
+  // The same of integers: `dtype` as files spell it, such as "I32". The location's dtype is kI8.
   StatusOr<TensorLocation> FindIntegers(std::string_view tensor, std::string_view dtype,
                                         std::span<const int64_t> shape) const;
+  // Which file has the tensor; null: none.
+  const SafetensorsFile* FileOf(std::string_view tensor) const;
   const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_; }
   int64_t header_bytes() const;  // of all files
 

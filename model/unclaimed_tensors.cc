@@ -1,5 +1,7 @@
 #include "model/unclaimed_tensors.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <set>
 
@@ -7,6 +9,12 @@ namespace phalanx {
 namespace {
 
 constexpr std::string_view kLayerPrefix = "model.layers.";
+
+bool IsOfIntegers(std::string_view name) {
+  constexpr std::array<std::string_view, 8> kEnds = {
+      "_packed", "_scale", "_shape", "_zero_point", "_g_idx", ".qweight", ".qzeros", ".scales"};
+  return std::ranges::any_of(kEnds, [name](std::string_view end) { return name.ends_with(end); });
+}
 
 Status RefuseLayerTensor(const SafetensorsFile& file, std::string_view name,
                          const Qwen2Config& config) {
@@ -18,6 +26,12 @@ Status RefuseLayerTensor(const SafetensorsFile& file, std::string_view name,
         "{}: tensor \"{}\" belongs to layer {}, allowed: layers 0 to {}, because config.json says "
         "num_hidden_layers is {}",
         file.path(), name, layer, config.num_layers - 1, config.num_layers);
+  }
+  if (IsOfIntegers(name)) {
+    return InvalidArgumentError(
+        "{}: tensor \"{}\" is of quantized weights, allowed: those of the form that config.json's "
+        "quantization_config says, without zero points and orders",
+        file.path(), name);
   }
   return InvalidArgumentError(
       "{}: tensor \"{}\" is not part of a Qwen2 layer, allowed: the norms, q, k, v (weight and "
@@ -38,8 +52,10 @@ StatusOr<std::vector<std::string>> FindUnclaimedTensors(const Checkpoint& checkp
   for (const WeightRow& row : table) {
     claimed.insert(row.name);
     if (!row.stored.is_integer()) continue;
-    if (row.stored.form == StoredIntegers::Form::kPacked) claimed.erase(row.name);
-    of_integers.insert({PackedName(row.name), ScaleName(row.name), ShapeName(row.name)});
+    of_integers.insert(ScaleName(row.name));
+    if (row.stored.form != StoredIntegers::Form::kPacked) continue;
+    claimed.erase(row.name);
+    of_integers.insert({PackedName(row.name), ShapeName(row.name)});
   }
   std::vector<std::string> unclaimed;
   for (const auto& file : checkpoint.files()) {

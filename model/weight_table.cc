@@ -18,6 +18,11 @@ Range WeightRow::read_cols() const {
   const Range local = local_cols();
   if (!quantization.is_quantized() || local.size() == 0) return local;
   const int64_t group = quantization.group_size;
+  if (stored.form == StoredIntegers::Form::kInts && group == 0) return local;
+  if (stored.form == StoredIntegers::Form::kPacked && group == 0) {
+    const int64_t word = 32 / stored.bits;  // values
+    return {local.begin / word * word, std::min((local.end + word - 1) / word * word, cols)};
+  }
   if (group == 0) return {0, cols};
   return {local.begin / group * group, std::min((local.end + group - 1) / group * group, cols)};
 }

@@ -61,7 +61,8 @@ struct WeightRow {
   std::vector<int64_t> shape() const;
   Range local_rows() const { return axis == SplitAxis::kOutput ? slice : Range{0, rows}; }
   Range local_cols() const { return axis == SplitAxis::kInput ? slice : Range{0, cols}; }
-  // What this rank reads: where it is to be quantized, all of each group of which it has a part.
+  // What this rank reads: where it is to be quantized, all of each group of which it has a part;
+  // of packed integers whole words.
   Range read_cols() const;
   DummyDistribution dummy_distribution() const;
 };

@@ -90,6 +90,11 @@ TEST(StoredIntegersTest, WhatIsNotServedIsNamed) {
       {"/config_groups/group_0/weights/strategy", "tensor", "strategy: is \"tensor\", allowed: "},
       {"/config_groups/group_0/weights/group_size", 32, "is 32, allowed: a multiple of 64"},
       {"/config_groups/group_0/weights/group_size", 0, "is 0, allowed: a multiple of 64"},
+      {"/transform_config", json{{"R1", 1}}, "transform_config: is {\"R1\":1}, allowed: none"},
+      {"/sparsity_config", json{{"format", "sparse-24"}}, "sparsity_config: is {"},
+      {"/config_groups/group_0/output_activations", json{{"num_bits", 8}},
+       "output_activations: is"},
+      {"/config_groups/group_0/input_activations", json{{"num_bits", 4}}, "allowed: null, or dyn"},
       {"/format", "int-quantized", "num_bits: is 4, allowed: 8 where the format is"},
   };
   for (const Case& c : cases) {
@@ -126,8 +131,9 @@ class QuantizedFolderTest : public ::testing::Test {
 
   StatusOr<QuantizeSummary> Quantize(Quantization quantization) {
     fs::remove_all(made());
-    return QuantizeCheckpoint(plain(), made(),
-                              {.quantization = quantization, .num_threads = 3, .on_progress = {}});
+    return QuantizeCheckpoint(
+        plain(), made(),
+        {.quantization = quantization, .num_threads = 3, .on_progress = {}, .should_stop = {}});
   }
 
   StatusOr<std::unique_ptr<ModelGroup>> Load(const fs::path& folder, int num_ranks,
@@ -171,6 +177,66 @@ class QuantizedFolderTest : public ::testing::Test {
     return Load(made(), 1, Quantization::kNone).status().message();
   }
 
+  // A bf16 matrix as integers, and as the floats that these stand for.
+  static void Store(const std::string& name, const RawTensor& tensor, const StoredIntegers& stored,
+                    DType scale_dtype, RawTensors& integers, RawTensors& floats) {
+    const auto rows = static_cast<size_t>(tensor.shape[0]);
+    const auto cols = static_cast<size_t>(tensor.shape[1]);
+    const auto groups = static_cast<size_t>(stored.NumGroups(tensor.shape[1]));
+    const auto row_bytes = static_cast<size_t>(stored.RowBytes(tensor.shape[1]));
+    const auto* bits = reinterpret_cast<const uint16_t*>(tensor.data.data());
+    const size_t size = stored.group_size == 0 ? cols : static_cast<size_t>(stored.group_size);
+    const bool is_packed = stored.form == Form::kPacked;
+    std::string packed(rows * row_bytes, '\0');
+    std::string scales(rows * groups * SizeInBytes(scale_dtype), '\0');
+    std::vector<float> stands_for(rows * cols);
+    for (size_t r = 0; r < rows; ++r) {
+      std::vector<float> row(cols);
+      for (size_t c = 0; c < cols; ++c) row[c] = BF16ToFloat(bits[r * cols + c]);
+      std::vector<int8_t> values(cols);
+      std::vector<float> row_scales(groups);
+      QuantizeRow(row, stored.bits, stored.group_size, values, row_scales);
+      if (stored.bits == 8) values[r % cols] = -128;  // which others write
+      PackIntegers(stored, values,
+                   std::as_writable_bytes(std::span(packed)).subspan(r * row_bytes, row_bytes));
+      for (size_t g = 0; g < groups; ++g) {
+        char* to = scales.data() + (r * groups + g) * SizeInBytes(scale_dtype);
+        if (scale_dtype == DType::kF32) {
+          std::memcpy(to, &row_scales[g], sizeof(float));
+        } else {
+          const uint16_t half =
+              scale_dtype == DType::kBF16 ? FloatToBF16(row_scales[g]) : FloatToF16(row_scales[g]);
+          row_scales[g] = scale_dtype == DType::kBF16 ? BF16ToFloat(half) : F16ToFloat(half);
+          std::memcpy(to, &half, sizeof(half));
+        }
+      }
+      for (size_t c = 0; c < cols; ++c) {
+        stands_for[r * cols + c] = static_cast<float>(values[c]) * row_scales[c / size];
+      }
+    }
+    integers.erase(name);
+    integers[is_packed ? PackedName(name) : name] = {
+        is_packed ? "I32" : "I8",
+        {tensor.shape[0], is_packed ? static_cast<int64_t>(row_bytes) / 4 : tensor.shape[1]},
+        packed};
+    integers[ScaleName(name)] = {
+        std::string(Name(scale_dtype)), {tensor.shape[0], static_cast<int64_t>(groups)}, scales};
+    floats[name] = {"F32", tensor.shape,
+                    std::string(reinterpret_cast<const char*>(stands_for.data()),
+                                stands_for.size() * sizeof(float))};
+  }
+
+  static double LargestDifference(const std::vector<testing::Row>& a,
+                                  const std::vector<testing::Row>& b) {
+    double largest = a.size() == b.size() ? 0 : INFINITY;
+    for (size_t r = 0; r < std::min(a.size(), b.size()); ++r) {
+      for (size_t i = 0; i < a[r].size(); ++i) {
+        largest = std::max(largest, std::abs(static_cast<double>(a[r][i]) - b[r][i]));
+      }
+    }
+    return largest;
+  }
+
   TempDir folder_;
   Qwen2Config config_;
   RawTensors tensors_;
@@ -205,6 +271,42 @@ TEST_F(QuantizedFolderTest, DummyWeightsAreIntegers) {
   auto group = Load(made(), 1, Quantization::kNone);
   ASSERT_TRUE(group.ok()) << group.status();
   EXPECT_EQ((*dummy)->rank(0).model->weight_bytes(), (*group)->rank(0).model->weight_bytes());
+}
+
+// Forms that others write: groups of other sizes or none, eight bits packed, scales of any dtype.
+TEST_F(QuantizedFolderTest, EveryFormIsTheModelThatItsIntegersStandFor) {
+  struct Case {
+    StoredIntegers stored;
+    DType scale_dtype;
+  };
+  for (const auto& [stored, scale_dtype] :
+       {Case{{Form::kPacked, 8, 0}, DType::kF32}, Case{{Form::kPacked, 8, 128}, DType::kF16},
+        Case{{Form::kInts, 8, 64}, DType::kBF16}, Case{{Form::kPacked, 4, 0}, DType::kF32},
+        Case{{Form::kPacked, 4, 128}, DType::kBF16}, Case{{Form::kPacked, 4, 1024}, DType::kF16}}) {
+    SCOPED_TRACE(::testing::Message() << stored.bits << " bits, groups of " << stored.group_size);
+    RawTensors integers = tensors_;
+    RawTensors floats = tensors_;
+    for (const auto& [name, tensor] : tensors_) {
+      if (tensor.shape.size() != 2 || !name.starts_with("model.layers.")) continue;
+      Store(name, tensor, stored, scale_dtype, integers, floats);
+    }
+    fs::remove_all(made());
+    fs::create_directory(made());
+    const json config = {{"quantization_config", DescribeStoredIntegers(stored)}};
+    testing::WriteFile(made() / "config.json", config.dump());
+    testing::WriteSharded(made(), integers, 3);
+    const fs::path reference = folder_.path() / "floats";
+    fs::remove_all(reference);
+    fs::create_directory(reference);
+    testing::WriteFile(reference / "config.json", "{}");
+    testing::WriteSafetensors(reference / "model.safetensors", floats);
+    const std::vector<testing::Row> expected = Logits(reference, 1, Quantization::kNone);
+    for (const int num_ranks : {1, 2, 3, 5, 8}) {
+      EXPECT_LT(LargestDifference(Logits(made(), num_ranks, Quantization::kNone), expected), 1e-4)
+          << num_ranks << " ranks";
+    }
+    EXPECT_GT(LargestDifference(Logits(plain(), 1, Quantization::kNone), expected), 1e-3);
+  }
 }
 
 TEST_F(QuantizedFolderTest, KeepsTheOtherFilesAndFields) {
@@ -270,14 +372,30 @@ TEST_F(QuantizedFolderTest, WhatIsWrongInAFolderIsNamed) {
   expect([&](RawTensors& t) { t.at(ShapeName(kDown)).data[0] = 7; },
          "found [7, 517], expected [160, 517]");
   expect([&](RawTensors& t) { t[std::string(kDown) + "_zero_point"] = t.at(scale); },
+         "is of quantized weights, allowed: those of the form that config.json");
+  expect([&](RawTensors& t) { t[std::string(kDown)] = t.at(scale); },
          "is not part of a Qwen2 layer");
 }
 
 TEST_F(QuantizedFolderTest, WhatCannotBeMadeIsNamedAndLeavesNothing) {
   ASSERT_TRUE(Quantize(Quantization::kInt8).ok());
-  const QuantizeOptions options{.quantization = Quantization::kInt8, .on_progress = {}};
+  const QuantizeOptions options{
+      .quantization = Quantization::kInt8, .on_progress = {}, .should_stop = {}};
   EXPECT_THAT(QuantizeCheckpoint(plain(), made(), options).status().message(),
               HasSubstr("is there already, allowed: a new or an empty folder"));
+  EXPECT_THAT(QuantizeCheckpoint(plain(), "", options).status().message(),
+              HasSubstr("output: is , allowed: a new or an empty folder"));
+  testing::WriteFile(folder_.path() / "file", "");
+  EXPECT_THAT(QuantizeCheckpoint(plain(), folder_.path() / "file", options).status().message(),
+              HasSubstr("is there already"));
+  fs::create_directory(folder_.path() / "empty");
+  EXPECT_TRUE(QuantizeCheckpoint(plain(), folder_.path() / "empty/", options).ok());
+  EXPECT_TRUE(fs::exists(folder_.path() / "empty/model.safetensors"));
+  int asked = 0;
+  QuantizeOptions stopped = options;
+  stopped.should_stop = [&asked] { return ++asked > 3; };
+  EXPECT_EQ(QuantizeCheckpoint(plain(), folder_.path() / "stopped", stopped).status().code(),
+            StatusCode::kCancelled);
   EXPECT_THAT(QuantizeCheckpoint(made(), folder_.path() / "twice", options).status().message(),
               HasSubstr("quantization_config: is {"));
   testing::WriteFile(plain() / "config.json", R"({"model_type": "llama"})");
@@ -292,6 +410,9 @@ TEST_F(QuantizedFolderTest, WhatCannotBeMadeIsNamedAndLeavesNothing) {
   EXPECT_THAT(refused.message(), HasSubstr("down_proj.weight\": found NaN or infinity in rows 0"));
   EXPECT_FALSE(fs::exists(made()));
   EXPECT_FALSE(fs::exists(folder_.path() / "twice"));
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_.path())) {
+    EXPECT_THAT(entry.path().string(), ::testing::Not(HasSubstr("partial")));
+  }
 }
 
 }  // namespace

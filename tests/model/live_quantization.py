@@ -7,7 +7,7 @@ Random models: logits and greedy tokens as in live_parity.py, at N = 1, 2, 3 and
 model: perplexity of the answers to its held-out questions and the KL divergence from its own weights stay within the limits
 below; and the folders that `phalanx quantize` makes of it are to transformers, whose reader of compressed-tensors is not ours,
 the model that we serve from them.
-Exit code 0: so it is; 1: it is not; 77: torch or transformers is missing.
+Exit code 0: so it is; 1: it is not; 77: torch, transformers or compressed-tensors is missing.
 """
 
 import json
@@ -146,6 +146,7 @@ def compare_folder(folder, mode):
 def main():
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
     try:
+        import compressed_tensors  # noqa: F401
         import torch
         import transformers  # noqa: F401
     except ImportError as missing:
