@@ -335,8 +335,9 @@ class Quantizer {
 
 StatusOr<ordered_json> ReadConfig(const fs::path& path) {
   PHALANX_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path, kMaxConfigBytes));
-  PHALANX_ASSIGN_OR_RETURN(const nlohmann::json object, ParseJsonObject(text, path.string()));
-  JsonFields fields(object, path.string());
+  const std::string file_name = path.string();
+  PHALANX_ASSIGN_OR_RETURN(const nlohmann::json object, ParseJsonObject(text, file_name));
+  JsonFields fields(object, file_name);
   const std::string model_type = fields.String("model_type", "missing");
   if (model_type != "qwen2") fields.Refuse("model_type", model_type, "qwen2");
   if (fields.Has("quantization_config")) {
