@@ -1,7 +1,5 @@
 #include "model/quantize_checkpoint.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
