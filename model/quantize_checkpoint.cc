@@ -1,6 +1,5 @@
 #include "model/quantize_checkpoint.h"
 
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
