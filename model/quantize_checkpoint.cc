@@ -45,13 +45,6 @@ bool IsMatrixOfALayer(std::string_view name) {
          std::ranges::any_of(kEnds, [name](std::string_view end) { return name.ends_with(end); });
 }
 
-DType DTypeOf(std::string_view name) {
-  for (const DType dtype : {DType::kBF16, DType::kF16}) {
-    if (Name(dtype) == name) return dtype;
-  }
-  return DType::kF32;
-}
-
 // Weights in formats that the output replaces or that nobody reads here.
 bool IsWeightFile(const fs::path& path) {
   constexpr std::array<std::string_view, 8> kEndings = {
@@ -199,8 +192,8 @@ class Quantizer {
   // In the order in which WriteIntegers() writes.
   Status PlanIntegers(const SafetensorsFile& file, const std::string& name,
                       const SafetensorsFile::Entry& entry, std::vector<TensorToWrite>& tensors) {
-    const bool is_float = entry.dtype == "BF16" || entry.dtype == "F16" || entry.dtype == "F32";
-    if (!is_float || entry.shape.size() != 2 || entry.shape[0] < 1 || entry.shape[1] < 1) {
+    if (!WeightDType(entry.dtype) || entry.shape.size() != 2 || entry.shape[0] < 1 ||
+        entry.shape[1] < 1) {
       return InvalidArgumentError(
           "{}: tensor \"{}\": found {} of shape {}, expected BF16, F16 or F32 of two dimensions",
           file.path(), name, entry.dtype, ShowShape(entry.shape));
@@ -238,7 +231,7 @@ class Quantizer {
       read.resize(static_cast<size_t>(n * in_bytes));
       packed.resize(static_cast<size_t>(n * stored_.RowBytes(entry.shape[1])));
       PHALANX_RETURN_IF_ERROR(file.Read(entry.begin + first * in_bytes, read));
-      const DType dtype = DTypeOf(entry.dtype);
+      const DType dtype = *WeightDType(entry.dtype);
       if (HasNonFinite(read.data(), read.size() / SizeInBytes(dtype), dtype)) {
         return InvalidArgumentError(
             "{}: tensor \"{}\": found NaN or infinity in rows {} to {}, expected finite values",

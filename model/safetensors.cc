@@ -44,13 +44,6 @@ int64_t ElementBytes(std::string_view dtype) {
   return 0;
 }
 
-std::optional<DType> WeightDType(std::string_view name) {
-  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
-    if (Name(dtype) == name) return dtype;
-  }
-  return std::nullopt;
-}
-
 bool IsCount(const json& value) {
   return value.is_number_unsigned() && value.get<uint64_t>() <= uint64_t{kMaxElements};
 }
@@ -127,6 +120,13 @@ bool IsPlainFileName(std::string_view name) {
 
 std::string ShowShape(std::span<const int64_t> shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+std::optional<DType> WeightDType(std::string_view name) {
+  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
+    if (Name(dtype) == name) return dtype;
+  }
+  return std::nullopt;
 }
 
 StatusOr<std::unique_ptr<SafetensorsFile>> SafetensorsFile::Open(
@@ -260,7 +260,7 @@ const SafetensorsFile* Checkpoint::FileOf(std::string_view tensor) const {
   return it == file_of_.end() ? nullptr : it->second;
 }
 
-bool Checkpoint::Contains(std::string_view tensor) const { return file_of_.contains(tensor); }
+bool Checkpoint::Contains(std::string_view tensor) const { return FileOf(tensor) != nullptr; }
 
 StatusOr<TensorLocation> Checkpoint::Find(std::string_view tensor,
                                           std::span<const int64_t> shape) const {

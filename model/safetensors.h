@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,6 +26,9 @@ namespace phalanx {
 
 // "[2, 3]"
 std::string ShowShape(std::span<const int64_t> shape);
+
+// Of a weight that is floats, as files spell it: BF16, F16 or F32; none: another.
+std::optional<DType> WeightDType(std::string_view name);
 
 class SafetensorsFile {
  public:

@@ -32,18 +32,12 @@ BASE = {"num_hidden_layers": 2, "vocab_size": 1003, "max_position_embeddings": 2
         "rope_theta": 10000.0}
 
 
-def compare_shape(config, seed, mode):
+def compare_runs(config, expected, runs, what):
+    """What is wrong with model_tool's runs beside the reference's, in words."""
     import numpy as np
-    import quantization
     import reference
 
-    prompts = [[(seed * 7919 + i * i * 31 + i) % config["vocab_size"] for i in range(n)] for n in (1, 9, 70)]
     failures = []
-    with tempfile.TemporaryDirectory() as folder:
-        reference.write_config(folder, config)
-        oracle = quantization.quantize_model(reference.load_reference(folder, seed), mode)
-        expected = reference.reference_run(oracle, prompts, STEPS)
-        runs = reference.run_tool(folder, prompts, RANKS, STEPS, dummy_seed=seed, chunk=48, quantization=mode)
     worst = 0.0
     for run in runs:
         for i, want in enumerate(expected):
@@ -51,12 +45,25 @@ def compare_shape(config, seed, mode):
             differ = float(np.max(np.abs(run["logits"][i] - want["logits"])))
             worst = max(worst, differ / allowed)
             if not differ <= allowed:  # NaN fails
-                failures.append(f"{mode} N={run['ranks']} prompt {i}: logits differ by {differ:.3g}, allowed {allowed:.3g}")
+                failures.append(f"{what}, N={run['ranks']} prompt {i}: logits differ by {differ:.3g}, allowed {allowed:.3g}")
             _, _, mismatch = reference.compare_tokens(want["tokens"], want["margins"], run["tokens"][i])
             if mismatch is not None:
-                failures.append(f"{mode} N={run['ranks']} prompt {i}: another token at step {mismatch}")
-    print(f"{mode}, hidden {config['hidden_size']}: logits differ by at most {worst:.2f} of what is allowed")
+                failures.append(f"{what}, N={run['ranks']} prompt {i}: another token at step {mismatch}")
+    print(f"{what}: logits differ by at most {worst:.2f} of what is allowed")
     return failures
+
+
+def compare_shape(config, seed, mode):
+    import quantization
+    import reference
+
+    prompts = [[(seed * 7919 + i * i * 31 + i) % config["vocab_size"] for i in range(n)] for n in (1, 9, 70)]
+    with tempfile.TemporaryDirectory() as folder:
+        reference.write_config(folder, config)
+        oracle = quantization.quantize_model(reference.load_reference(folder, seed), mode)
+        expected = reference.reference_run(oracle, prompts, STEPS)
+        runs = reference.run_tool(folder, prompts, RANKS, STEPS, dummy_seed=seed, chunk=48, quantization=mode)
+    return compare_runs(config, expected, runs, f"{mode}, hidden {config['hidden_size']}")
 
 
 def log_softmax(logits):
@@ -114,7 +121,6 @@ def measure_bundled(folder):
 
 
 def compare_folder(folder, mode):
-    import numpy as np
     import reference
     from compressed_tensors.quantization import disable_quantization
 
@@ -127,20 +133,7 @@ def compare_folder(folder, mode):
         oracle = reference.load_reference(made)
         oracle.apply(disable_quantization)  # of activations; the weights are what they are
         expected = reference.reference_run(oracle, PROMPTS, STEPS)
-    failures = []
-    worst = 0.0
-    for run in runs:
-        for i, want in enumerate(expected):
-            allowed = reference.logit_tolerance(config, want["logits"])
-            differ = float(np.max(np.abs(run["logits"][i] - want["logits"])))
-            worst = max(worst, differ / allowed)
-            if not differ <= allowed:
-                failures.append(f"folder of {mode}, N={run['ranks']} prompt {i}: logits differ by {differ:.3g}, allowed {allowed:.3g}")
-            _, _, mismatch = reference.compare_tokens(want["tokens"], want["margins"], run["tokens"][i])
-            if mismatch is not None:
-                failures.append(f"folder of {mode}, N={run['ranks']} prompt {i}: another token at step {mismatch}")
-    print(f"folder of {mode}, read by transformers: logits differ by at most {worst:.2f} of what is allowed")
-    return failures
+    return compare_runs(config, expected, runs, f"folder of {mode}, read by transformers")
 
 
 def main():
