@@ -11,7 +11,6 @@ differently ends that sequence. A prompt of more than 64 tokens beside 16 short 
 Exit code 0: so it is; 1: it is not; 77: torch or transformers is missing.
 """
 
-import copy
 import pathlib
 import random
 import sys
@@ -28,14 +27,6 @@ SHAPES = [  # of dummy weights: head_dim 64 with groups of 7, head_dim 128; unev
 ]
 BASE = {"num_hidden_layers": 2, "vocab_size": 515, "max_position_embeddings": 256, "rms_norm_eps": 1e-6,
         "rope_theta": 10000.0}
-
-
-def narrow(model, dtype):
-    """The model in a 16-bit type, as from_pretrained loads it: rotary frequencies stay in float32."""
-    frequencies = model.model.rotary_emb.inv_freq.clone()
-    model = copy.deepcopy(model).to(dtype)
-    model.model.rotary_emb.inv_freq = frequencies
-    return model
 
 
 def backends(dtype):
@@ -56,7 +47,7 @@ def compare(name, folder, seed, dtype):
     prompts = [[rng.randrange(vocab_size) for _ in range(n)] for n in [70] + [1 + i % 6 for i in range(16)]]
     oracle = reference.load_reference(folder, seed)
     expected = reference.reference_run(oracle, prompts, STEPS)
-    theirs = [narrow(oracle, getattr(torch, dtype))(torch.tensor([p])).logits[0].float().numpy() for p in prompts]
+    theirs = [reference.narrow(oracle, getattr(torch, dtype))(torch.tensor([p])).logits[0].float().numpy() for p in prompts]
 
     def errors(logits):
         return np.concatenate([(got - want["logits"]).ravel() for got, want in zip(logits, expected, strict=True)])

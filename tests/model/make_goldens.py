@@ -4,8 +4,10 @@
     make_goldens.py [NAME ...]        needs torch 2.13.0 and transformers; the names are those of MODELS below
 
 Each file holds a config, the seed of its dummy weights (or the folder of a checkpoint, relative to the repository),
-prompts, greedy tokens with the margin of each choice, and the logits of each prompt's last row. No weights are
-stored: model/dummy_weights.h and dummy_weights.py make the same ones.
+prompts, greedy tokens with the margin of each choice, and the logits of each prompt's last row. Where devices that
+compute in 16 bits know the head size, "narrow" says how far transformers in that type is from itself in float32: of
+those logits together the root mean square and the largest. No weights are stored: model/dummy_weights.h and
+dummy_weights.py make the same ones.
 """
 
 import json
@@ -17,6 +19,7 @@ import tempfile
 import reference
 
 STEPS = 64
+DEVICE_HEAD_SIZES = (64, 128)
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 256}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 64}
@@ -48,6 +51,19 @@ def rounded(values):
     return [float(f"{v:.6g}") for v in values]
 
 
+def narrow_errors(oracle, shape, prompts, answers):
+    import numpy as np
+    import torch
+
+    dtype = shape.get("dtype", shape.get("torch_dtype"))
+    dtype = "bfloat16" if dtype == "float32" else dtype
+    model = reference.narrow(oracle, getattr(torch, dtype))
+    errors = np.concatenate([model(torch.tensor([prompt])).logits[0, -1].float().numpy() - answer["logits"][-1]
+                             for prompt, answer in zip(prompts, answers, strict=True)])
+    return {"dtype": dtype, "error": float(f"{np.sqrt(np.mean(errors ** 2)):.4g}"),
+            "largest_error": float(f"{np.abs(errors).max():.4g}")}
+
+
 def golden(name):
     rng = random.Random(name)
     with tempfile.TemporaryDirectory() as scratch:
@@ -62,7 +78,10 @@ def golden(name):
             result = {"dummy_seed": seed, "config": shape}
         vocab = min(shape["vocab_size"], 2000)  # beyond lie the bundled model's special tokens
         prompts = [[rng.randrange(vocab) for _ in range(n)] for n in (1, 9, 70, 130)]
-        answers = reference.reference_run(reference.load_reference(folder, seed), prompts, STEPS)
+        oracle = reference.load_reference(folder, seed)
+        answers = reference.reference_run(oracle, prompts, STEPS)
+        if shape.get("head_dim", shape["hidden_size"] // shape["num_attention_heads"]) in DEVICE_HEAD_SIZES:
+            result["narrow"] = narrow_errors(oracle, shape, prompts, answers)
     result["runs"] = [{"prompt": prompt, "tokens": answer["tokens"], "margins": rounded(answer["margins"]),
                        "tolerance": reference.logit_tolerance(shape, answer["logits"]),
                        "last_logits": rounded(answer["logits"][-1])}

@@ -1,5 +1,6 @@
 """The oracle: transformers in float32 on a model folder or on dummy weights, and the comparison rules."""
 
+import copy
 import json
 import os
 import pathlib
@@ -42,6 +43,14 @@ def load_reference(folder, dummy_seed=None):
     for name, parameter in model.named_parameters():  # a tied head is listed once, as the embedding
         values = torch.from_numpy(dummy_tensor(dummy_seed, name, tuple(parameter.shape)))
         parameter.copy_(values.to(dtype).float())
+    return model
+
+
+def narrow(model, dtype):
+    """The model in a 16-bit type, as from_pretrained loads it: rotary frequencies stay in float32."""
+    frequencies = model.model.rotary_emb.inv_freq.clone()
+    model = copy.deepcopy(model).to(dtype)
+    model.model.rotary_emb.inv_freq = frequencies
     return model
 
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tests/testing/narrow.h"
 #include "tests/testing/tolerance.h"
 
 namespace phalanx::testing {
@@ -130,6 +131,23 @@ Expected AttentionOracle(std::span<const float> q, std::span<const float> keys,
     Append(expected, sum,
            magnitude * (2 * score_error + 2 * SumError(num_tokens) +
                         (2 + rescales) * (kExpError + kUnitRoundoff)));
+  }
+  return expected;
+}
+
+Expected StoredAttention(std::span<const float> q, std::span<const float> keys,
+                         std::vector<float> values, float scale, DType stored) {
+  const size_t head_dim = q.size();
+  Expected expected = AttentionOracle(q, keys, values, scale);
+  for (float& value : values) value = std::abs(value);
+  const std::vector<double> magnitude = AttentionOracle(q, keys, values, scale).value;
+  const double unit = UnitRoundoffOf(stored);
+  for (size_t i = 0; i < head_dim; ++i) {
+    expected.tolerance[i] += unit * (magnitude[i] + std::abs(expected.value[i]));
+    if (stored != DType::kF16) continue;
+    double sum = 1.0;
+    for (size_t t = i; t < values.size(); t += head_dim) sum += static_cast<double>(values[t]);
+    expected.tolerance[i] += 0x1p-25 * sum;
   }
   return expected;
 }

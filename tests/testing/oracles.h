@@ -31,6 +31,13 @@ Expected RotateOracle(std::span<const float> x, std::span<const float> cos,
 Expected AttentionOracle(std::span<const float> q, std::span<const float> keys,
                          std::span<const float> values, float scale);
 
+// The same where keys, values and the result are of a 16-bit type, `stored`, and so are the
+// softmax's weights in the sum: with u its unit roundoff, those add u sum |w v| and u |result| to
+// float32's errors. float16 has no full precision below 2^-14, so a weight, at most 1 beside a sum
+// of at least 1, is 2^-25 off at least, and so is the result.
+Expected StoredAttention(std::span<const float> q, std::span<const float> keys,
+                         std::vector<float> values, float scale, DType stored);
+
 // parts: [num_parts, count].
 Expected SumPartsOracle(std::span<const float> parts, int num_parts, int64_t count);
 

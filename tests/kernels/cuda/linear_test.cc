@@ -11,6 +11,7 @@
 #include "kernels/cuda/linear_kernels.h"
 #include "tests/kernels/cuda/emulated_device.h"
 #include "tests/testing/inputs.h"
+#include "tests/testing/narrow.h"
 #include "tests/testing/oracles.h"
 
 namespace phalanx {
@@ -21,15 +22,10 @@ using cuda::emulated::GateUpRows;
 using cuda::emulated::GemmTile;
 using testing::EmulatedDevice;
 using testing::Generator;
+using testing::Narrow;
+using testing::Widen;
 
 enum class Op : uint8_t { kLinear, kGateUp };
-
-uint16_t Narrow(float value, DType dtype) {
-  return dtype == DType::kBF16 ? FloatToBF16(value) : FloatToF16(value);
-}
-float Widen(uint16_t bits, DType dtype) {
-  return dtype == DType::kBF16 ? BF16ToFloat(bits) : F16ToFloat(bits);
-}
 
 struct Shape {
   int64_t rows;
@@ -127,11 +123,7 @@ struct Product {
         op == Op::kLinear ? testing::LinearOracle(x, w, bias, shape.rows, shape.in, shape.out)
                           : testing::GateUpSwigluOracle(x, w, shape.rows, shape.in, shape.out);
     if (out_dtype == DType::kF32) return expected;
-    // Half a unit in the output's last place, and half of its smallest step.
-    const double unit = dtype == DType::kBF16 ? 0x1p-8 : 0x1p-11;
-    for (size_t i = 0; i < expected.value.size(); ++i) {
-      expected.tolerance[i] += unit * std::abs(expected.value[i]) + 0x1p-25;
-    }
+    testing::AddRounding(dtype, expected);
     return expected;
   }
 

@@ -13,27 +13,10 @@
 #include "tests/kernels/cuda/emulated_device.h"
 #include "tests/kernels/paged_batch.h"
 #include "tests/testing/inputs.h"
+#include "tests/testing/narrow.h"
 #include "tests/testing/oracles.h"
 
 namespace phalanx::testing {
-
-inline uint16_t Narrow(float value, DType dtype) {
-  return dtype == DType::kBF16 ? FloatToBF16(value) : FloatToF16(value);
-}
-inline float Widen(uint16_t bits, DType dtype) {
-  return dtype == DType::kBF16 ? BF16ToFloat(bits) : F16ToFloat(bits);
-}
-inline std::vector<uint16_t> Narrow(const std::vector<float>& values, DType dtype) {
-  std::vector<uint16_t> bits;
-  for (const float value : values) bits.push_back(Narrow(value, dtype));
-  return bits;
-}
-inline std::vector<float> Widen(const uint16_t* bits, size_t count, DType dtype) {
-  std::vector<float> values;
-  for (size_t i = 0; i < count; ++i) values.push_back(Widen(bits[i], dtype));
-  return values;
-}
-inline double UnitRoundoffOf(DType dtype) { return dtype == DType::kBF16 ? 0x1p-8 : 0x1p-11; }
 
 struct PagedCase {
   std::vector<int32_t> heads_of_kv_head{};
@@ -194,10 +177,6 @@ class PagedDevice {
         std::vector(view.block_table, view.block_table + view.num_seqs * view.max_blocks_per_seq));
   }
 
-  // Beside float32's errors, a kernel rounds the weights and the result to the cache's type: with
-  // u its unit roundoff, no more than u sum |w v| and u |result|. float16 has no full precision
-  // below 2^-14, so a weight, at most 1 beside a sum of at least 1, is 2^-25 off at least; so is
-  // the result.
   Expected ExpectedRow(int32_t seq, int32_t position, size_t head) const {
     const auto head_dim = static_cast<size_t>(case_.head_dim);
     const float* const rows = qkv_[seq].data();
@@ -211,18 +190,7 @@ class PagedDevice {
       values.insert(values.end(), v, v + head_dim);
     }
     const std::span<const float> q(rows + position * QkvCols() + head * head_dim, head_dim);
-    Expected expected = AttentionOracle(q, keys, values, Scale());
-    for (float& value : values) value = std::abs(value);
-    const std::vector<double> magnitude = AttentionOracle(q, keys, values, Scale()).value;
-    const double unit = UnitRoundoffOf(case_.dtype);
-    for (size_t i = 0; i < head_dim; ++i) {
-      expected.tolerance[i] += unit * (magnitude[i] + std::abs(expected.value[i]));
-      if (case_.dtype != DType::kF16) continue;
-      double sum = 1.0;
-      for (size_t t = i; t < values.size(); t += head_dim) sum += static_cast<double>(values[t]);
-      expected.tolerance[i] += 0x1p-25 * sum;
-    }
-    return expected;
+    return StoredAttention({q.begin(), q.end()}, keys, std::move(values), Scale(), case_.dtype);
   }
 
   PagedCase case_;

@@ -9,6 +9,7 @@
 
 #include "tests/kernels/cuda/emulated_device.h"
 #include "tests/testing/inputs.h"
+#include "tests/testing/narrow.h"
 #include "tests/testing/oracles.h"
 
 namespace phalanx {
@@ -71,11 +72,7 @@ TEST_P(CudaRowOpsTest, AddRmsNormMatchesOracle) {
     }
     testing::Expected expected =
         testing::RmsNormOracle(sum, weight, kEps, shape().rows, shape().cols);
-    // Half a unit in the output's last place, and half of its smallest step.
-    const double unit = dtype() == DType::kBF16 ? 0x1p-8 : 0x1p-11;
-    for (size_t i = 0; i < size(); ++i) {
-      expected.tolerance[i] += unit * std::abs(expected.value[i]) + 0x1p-25;
-    }
+    testing::AddRounding(dtype(), expected);
     EXPECT_EQ(testing::Mismatch(rows, expected), "");
   }
 }

@@ -1,16 +1,12 @@
-// Sampling's kernels on an emulated device against the CPU's: the same bits, but for sums of
+// Sampling's kernels on the device under test against the CPU's: the same bits, but for sums of
 // exponentials.
-#include "kernels/cuda/candidates.h"
-
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
-#include "kernels/backend_factory.h"
+#include "tests/device/device_under_test.h"
 #include "tests/testing/inputs.h"
 
 namespace phalanx {
@@ -90,7 +86,7 @@ void ExpectSameOnBoth(const std::vector<float>& values, int64_t rows,
   const int64_t cols = static_cast<int64_t>(values.size()) / rows;
   const StepLimits limits = testing::SamplingLimits(prepared_rows, cols);
   const auto expected = Select(*Create("cpu", limits), values, rows, tasks);
-  const auto actual = Select(*Create("cuda-emulated", limits), values, rows, tasks);
+  const auto actual = Select(*Create(testing::Device().name, limits), values, rows, tasks);
   for (size_t i = 0; i < tasks.size(); ++i) {
     SCOPED_TRACE(::testing::Message() << cols << " columns, task " << i << ", k = "
                                       << tasks[i].top_k << ", room for " << prepared_rows);
@@ -110,9 +106,9 @@ std::vector<float> MixedLogits(int64_t count, Generator& generator) {
   return logits;
 }
 
-class CudaCandidatesTest : public ::testing::TestWithParam<int64_t> {};
+class DeviceCandidatesTest : public ::testing::TestWithParam<int64_t> {};
 
-TEST_P(CudaCandidatesTest, GiveWhatTheCpuGives) {
+TEST_P(DeviceCandidatesTest, GiveWhatTheCpuGives) {
   constexpr int64_t kRows = 2;
   const int64_t cols = GetParam();
   Generator generator(61);
@@ -137,11 +133,11 @@ TEST_P(CudaCandidatesTest, GiveWhatTheCpuGives) {
   if (cols == 5000) ExpectSameOnBoth(logits, kRows, tasks, 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Columns, CudaCandidatesTest,
+INSTANTIATE_TEST_SUITE_P(Columns, DeviceCandidatesTest,
                          ::testing::Values(1, 2, 31, 32, 33, 255, 1023, 1024, 1025, 2048, 5000,
                                            20011));
 
-TEST(CudaCandidatesEdgesTest, BadLogitsAreCountedAndNotChosen) {
+TEST(DeviceCandidatesEdgesTest, BadLogitsAreCountedAndNotChosen) {
   std::vector<float> logits(1100, -1.0F);
   logits[0] = testing::kNaN;
   logits[50] = kInfinity;
@@ -152,7 +148,7 @@ TEST(CudaCandidatesEdgesTest, BadLogitsAreCountedAndNotChosen) {
                    {{.top_k = 1100, .gumbel = CandidateTask::Gumbel::kWanted, .seed = 5}});
 }
 
-TEST(CudaCandidatesEdgesTest, NothingToChooseFrom) {
+TEST(DeviceCandidatesEdgesTest, NothingToChooseFrom) {
   const CandidateTask task{.top_k = 3, .gumbel = CandidateTask::Gumbel::kWanted};
   for (const size_t cols : {0, 40, 2000}) {
     ExpectSameOnBoth(std::vector<float>(cols, -kInfinity), 1, {task});
@@ -161,8 +157,9 @@ TEST(CudaCandidatesEdgesTest, NothingToChooseFrom) {
 }
 
 // More ties than a block sorts: the lowest ids are selected.
-TEST(CudaCandidatesEdgesTest, EqualLogitsGiveTheLowestIds) {
-  std::vector<float> logits(cuda::emulated::kMaxSorted + 3000, 0.25F);
+TEST(DeviceCandidatesEdgesTest, EqualLogitsGiveTheLowestIds) {
+  constexpr size_t kCols = 5048;  // a block sorts 2048
+  std::vector<float> logits(kCols, 0.25F);
   logits[4000] = 0.5F;
   logits[4001] = -0.0F;
   for (size_t i = 0; i < logits.size(); i += 2) logits[i] = -1.0F;
@@ -176,7 +173,7 @@ TEST(CudaCandidatesEdgesTest, EqualLogitsGiveTheLowestIds) {
                    {{.gumbel = CandidateTask::Gumbel::kWanted, .seed = 4}});
 }
 
-TEST(CudaCandidatesEdgesTest, ExtremeLogitsAndTemperatures) {
+TEST(DeviceCandidatesEdgesTest, ExtremeLogitsAndTemperatures) {
   std::vector<float> logits = {-1e30F, 1e30F, 3e38F, -3e38F, 1e-40F, -1e-40F, 0.0F, -0.0F};
   std::vector<CandidateTask> tasks;
   for (const float inv_temperature : {0.0F, 1e-3F, 1.0F, 1e5F}) {
@@ -189,7 +186,7 @@ TEST(CudaCandidatesEdgesTest, ExtremeLogitsAndTemperatures) {
 }
 
 // Threads of the merging block take several summaries each.
-TEST(CudaCandidatesEdgesTest, MoreChunksThanThreads) {
+TEST(DeviceCandidatesEdgesTest, MoreChunksThanThreads) {
   constexpr int64_t kCols = 530000;
   Generator generator(63);
   std::vector<float> logits = testing::RandomFloats(kCols, generator, 2.0F);
@@ -198,7 +195,7 @@ TEST(CudaCandidatesEdgesTest, MoreChunksThanThreads) {
 }
 
 // Samples of one row: variates of every size meet every logit.
-TEST(CudaCandidatesEdgesTest, ManySeedsChooseAsTheCpu) {
+TEST(DeviceCandidatesEdgesTest, ManySeedsChooseAsTheCpu) {
   Generator generator(62);
   const std::vector<float> logits = testing::RandomFloats(300, generator, 1.0F);
   std::vector<CandidateTask> tasks;
@@ -283,7 +280,7 @@ std::vector<Adjusted> AdjustTwice(Backend& backend, int64_t first_id, int64_t co
   return steps;
 }
 
-TEST(CudaAdjustLogitsTest, GivesTheBitsOfTheCpu) {
+TEST(DeviceAdjustLogitsTest, GivesTheBitsOfTheCpu) {
   uint32_t seed = 70;
   for (const int64_t cols : {0, 1, 33, 1000, 1025}) {
     for (const int64_t first_id : {0, 64, 75}) {
@@ -296,7 +293,8 @@ TEST(CudaAdjustLogitsTest, GivesTheBitsOfTheCpu) {
                                 .max_num_logit_rows = prepared_rows,
                                 .num_logit_cols = cols,
                                 .max_blocks_per_seq = 4};
-        const auto actual = AdjustTwice(*Create("cuda-emulated", limits), first_id, cols, seed);
+        const auto actual =
+            AdjustTwice(*Create(testing::Device().name, limits), first_id, cols, seed);
         for (size_t step = 0; step < expected.size(); ++step) {
           EXPECT_EQ(actual[step].logits, expected[step].logits) << "step " << step;
           EXPECT_EQ(actual[step].kept, expected[step].kept) << "step " << step;
