@@ -6,6 +6,12 @@
 // is probed by all ranks at once between stretches of decode steps, and the fraction is the median
 // of the stretches' ratios. fraction_of_fma_peak counts executed FLOP of the prefill;
 // tile_peak_gflop_per_s is that of bf16 tiles, of which a product with f32 takes three.
+//
+//   bench_e2e --device cuda --numerics fast ...
+//
+// On devices the limits are those of bench/device_limits.h, and fraction_of_tensor_peak takes the
+// place of the CPU's. first_token_s is the time from the start of rank 0's process, by
+// /proc/self/stat, to the first token of the first request.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -13,15 +19,16 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "bench/choice_flag.h"
 #include "bench/e2e_run.h"
+#include "bench/process_age.h"
 #include "kernels/backend_factory.h"
+#include "kernels/base/op_times.h"
 #include "parallel/mpi_factory.h"
 #include "worker/host.h"
 
 namespace phalanx {
 namespace {
-
-constexpr size_t kProbeBytes = size_t{512} << 20;  // of one rank, far beyond the caches
 
 struct BenchOptions {
   GroupOptions group;
@@ -39,13 +46,13 @@ struct Costs {
   double attention_width = 0;  // num_layers * num_heads * head_dim
   double kv_token_bytes = 0;   // K and V of one token, all layers
 
-  Costs(const Qwen2Config& config, Quantization quantization, DType kv_dtype) {
+  Costs(const Qwen2Config& config, Quantization quantization, DType weight_dtype, DType kv_dtype) {
     const auto qkvo = static_cast<double>(config.hidden_size * config.head_dim *
                                           (2 * config.num_heads + 2 * config.num_kv_heads));
     const auto mlp = static_cast<double>(3 * config.hidden_size * config.intermediate_size);
     layer_weights = static_cast<double>(config.num_layers) * (qkvo + mlp);
     head_weights = static_cast<double>(config.vocab_size * config.hidden_size);
-    layer_weight_bytes = head_weight_bytes = static_cast<double>(SizeInBytes(config.dtype));
+    layer_weight_bytes = head_weight_bytes = static_cast<double>(SizeInBytes(weight_dtype));
     if (quantization != Quantization::kNone) layer_weight_bytes = head_weight_bytes = 1;
     if (quantization == Quantization::kInt4) {
       layer_weight_bytes = 0.5 + static_cast<double>(sizeof(float)) / kInt4GroupSize;
@@ -76,10 +83,23 @@ struct Costs {
   }
 };
 
+// What is measured beside the rounds, of all ranks together.
+struct Surroundings {
+  std::vector<ArithmeticPeak> peaks;
+  double first_token_s = 0;
+  double peak_rss_mb = 0;
+  double pss_mb = 0;
+  double pss_after_load_mb = 0;
+  double device_memory_mb = 0;
+};
+
 nlohmann::ordered_json Report(const BenchOptions& options, const Group& group, int ranks,
-                              const std::vector<E2eRound>& rounds, double fma_peak,
-                              double tile_peak) {
-  const Costs costs(group.model->config(), options.group.quantization, group.kv_dtype);
+                              const std::vector<E2eRound>& rounds, const Surroundings& around) {
+  const Qwen2Config& config = group.model->config();
+  const bool is_device = group.backend->FreeMemoryBytes().has_value();
+  // Devices keep weights in the type of their activations.
+  const DType weight_dtype = is_device ? group.backend->activation_dtype() : config.dtype;
+  const Costs costs(config, options.group.quantization, weight_dtype, group.kv_dtype);
   std::vector<double> prefill_s, step_s, bandwidth, fraction;
   double comm_s = 0, all_s = 0, prefill_comm_s = 0, prefill_all_s = 0;
   for (const E2eRound& round : rounds) {
@@ -96,10 +116,13 @@ nlohmann::ordered_json Report(const BenchOptions& options, const Group& group, i
     }
   }
   const double prefill = Median(prefill_s), step = Median(step_s);
-  return {
+  const double prefill_gflop_per_s = costs.PrefillFlop(options.shape) / prefill * 1e-9;
+  nlohmann::ordered_json report = {
       {"model", options.group.model},
+      {"device", options.group.device},
       {"isa", group.backend->isa()},
       {"activations", Name(group.backend->activation_dtype())},
+      {"numerics", options.group.numerics == Numerics::kFast ? "fast" : "exact"},
       {"quantization", Name(options.group.quantization)},
       {"ranks", ranks},
       {"threads", group.threads},
@@ -108,10 +131,14 @@ nlohmann::ordered_json Report(const BenchOptions& options, const Group& group, i
       {"output_tokens", options.shape.output_tokens},
       {"batch", options.shape.batch},
       {"prefill_tokens_per_s", options.shape.batch * options.shape.prompt_tokens / prefill},
-      {"prefill_gflop_per_s", costs.PrefillFlop(options.shape) / prefill * 1e-9},
-      {"fma_peak_gflop_per_s", fma_peak},
-      {"fraction_of_fma_peak", costs.PrefillFlop(options.shape) / prefill * 1e-9 / fma_peak},
-      {"tile_peak_gflop_per_s", tile_peak},
+      {"prefill_gflop_per_s", prefill_gflop_per_s},
+  };
+  for (const ArithmeticPeak& peak : around.peaks) {
+    report[peak.name + "_peak_gflop_per_s"] = peak.gflop_per_s;
+    if (&peak != &around.peaks.front()) continue;
+    report[fmt::format("fraction_of_{}_peak", peak.name)] = prefill_gflop_per_s / peak.gflop_per_s;
+  }
+  report.update({
       {"decode_tokens_per_s", options.shape.batch / step},
       {"decode_step_ms", step * 1e3},
       {"decode_bytes", costs.DecodeBytes(options.shape)},
@@ -119,10 +146,16 @@ nlohmann::ordered_json Report(const BenchOptions& options, const Group& group, i
       {"fraction_of_read_limit", Median(fraction)},
       {"all_reduce_share", all_s > 0 ? comm_s / all_s : 0.0},
       {"prefill_all_reduce_share", prefill_all_s > 0 ? prefill_comm_s / prefill_all_s : 0.0},
+      {"first_token_s", around.first_token_s},
       {"load_s", group.load_s},
       {"kv_pool_mb", static_cast<double>(group.kv_bytes) * ranks * 1e-6},
       {"weights_mb", costs.WeightBytes() * 1e-6},
-  };
+      {"peak_rss_mb", around.peak_rss_mb},
+      {"pss_mb", around.pss_mb},
+      {"pss_after_load_mb", around.pss_after_load_mb},
+  });
+  if (is_device) report["peak_device_memory_mb"] = around.device_memory_mb;
+  return report;
 }
 
 void Print(const nlohmann::ordered_json& report, bool json) {
@@ -138,41 +171,76 @@ void Print(const nlohmann::ordered_json& report, bool json) {
   }
 }
 
+// Of rank 0, warming up included; on stderr where stdout is JSON.
+void PrintOpTimes(const BenchOptions& options, Backend& backend) {
+  for (const std::string& line : FormatOpTimes(backend.TakenTimes())) {
+    fmt::print(options.json ? stderr : stdout, "{}\n", line);
+  }
+}
+
+StatusOr<double> MemoryOverRanksMb(Communicator& communicator, const char* file, const char* name) {
+  PHALANX_ASSIGN_OR_RETURN(
+      const double kib,
+      SumOverRanks(communicator, static_cast<double>(ProcessMemoryKib(file, name))));
+  return kib * 1024e-6;
+}
+
+// Nothing is allocated there once a model has computed, so this is the peak.
+double DeviceMemoryMb(const Backend& backend) {
+  double bytes = 0;
+  for (const MemoryUse& use : backend.Memory()) {
+    if (use.where == MemoryUse::Where::kDevice) bytes += static_cast<double>(use.bytes);
+  }
+  return bytes * 1e-6;
+}
+
+// A first, short round touches every weight. Peaks of memory are read before the probe's buffer
+// comes.
+StatusOr<Surroundings> RunFirstRound(const BenchOptions& options, Group& group,
+                                     Communicator& communicator) {
+  constexpr const char* kMaps = "/proc/self/smaps_rollup";
+  Surroundings around;
+  PHALANX_ASSIGN_OR_RETURN(around.pss_after_load_mb, MemoryOverRanksMb(communicator, kMaps, "Pss"));
+  PHALANX_ASSIGN_OR_RETURN(const E2eRound round,
+                           RunRound(options.shape, 1, *group.engine, communicator, nullptr));
+  const auto since_token = std::chrono::steady_clock::now() - round.first_token;
+  around.first_token_s = ProcessAgeSeconds() - std::chrono::duration<double>(since_token).count();
+  PHALANX_ASSIGN_OR_RETURN(around.peak_rss_mb,
+                           MemoryOverRanksMb(communicator, "/proc/self/status", "VmHWM"));
+  PHALANX_ASSIGN_OR_RETURN(around.pss_mb, MemoryOverRanksMb(communicator, kMaps, "Pss"));
+  PHALANX_ASSIGN_OR_RETURN(around.device_memory_mb,
+                           SumOverRanks(communicator, DeviceMemoryMb(*group.backend)));
+  return around;
+}
+
+StatusOr<std::vector<ArithmeticPeak>> PeaksOverRanks(LimitsProbe& probe,
+                                                     Communicator& communicator) {
+  PHALANX_RETURN_IF_ERROR(communicator.Barrier());
+  PHALANX_ASSIGN_OR_RETURN(std::vector<ArithmeticPeak> peaks, probe.Peaks());
+  for (ArithmeticPeak& peak : peaks) {
+    PHALANX_ASSIGN_OR_RETURN(peak.gflop_per_s, SumOverRanks(communicator, peak.gflop_per_s));
+  }
+  return peaks;
+}
+
 Status Run(const BenchOptions& options, Communicator& communicator) {
   PHALANX_ASSIGN_OR_RETURN(Group group, StartGroup(options.group, communicator));
   PHALANX_RETURN_IF_ERROR(WarmUp(group));
-  // A first, short round touches every weight. Peaks of memory are read before the probe's buffer
-  // comes.
-  PHALANX_ASSIGN_OR_RETURN(const double loaded_kib,
-                           SumOverRanks(communicator, static_cast<double>(ProcessMemoryKib(
-                                                          "/proc/self/smaps_rollup", "Pss"))));
-  ReadBandwidthProbe small(group.threads, size_t{1} << 20);
-  PHALANX_RETURN_IF_ERROR(RunRound(options.shape, 1, *group.engine, communicator, small).status());
-  PHALANX_ASSIGN_OR_RETURN(const double peak_kib,
-                           SumOverRanks(communicator, static_cast<double>(ProcessMemoryKib(
-                                                          "/proc/self/status", "VmHWM"))));
-  PHALANX_ASSIGN_OR_RETURN(const double pss_kib,
-                           SumOverRanks(communicator, static_cast<double>(ProcessMemoryKib(
-                                                          "/proc/self/smaps_rollup", "Pss"))));
-  ReadBandwidthProbe probe(group.threads, kProbeBytes);
-  PHALANX_RETURN_IF_ERROR(communicator.Barrier());
-  PHALANX_ASSIGN_OR_RETURN(const double fma_peak,
-                           SumOverRanks(communicator, MeasureFmaPeak(group.threads)));
-  PHALANX_ASSIGN_OR_RETURN(const double tile_peak,
-                           SumOverRanks(communicator, MeasureTilePeak(group.threads)));
+  PHALANX_ASSIGN_OR_RETURN(Surroundings around, RunFirstRound(options, group, communicator));
+  BackendOptions probed{.device = options.group.device, .num_threads = group.threads};
+  probed.gpu = {.local_rank = FindLocalRank().index, .ranks_per_gpu = options.group.ranks_per_gpu};
+  PHALANX_ASSIGN_OR_RETURN(const auto probe, CreateLimitsProbe(probed));
+  PHALANX_ASSIGN_OR_RETURN(around.peaks, PeaksOverRanks(*probe, communicator));
   std::vector<E2eRound> rounds;
   for (int i = 0; i < options.rounds; ++i) {
     const auto id = static_cast<uint64_t>(1 + (i + 1) * options.shape.batch);
     PHALANX_ASSIGN_OR_RETURN(E2eRound round,
-                             RunRound(options.shape, id, *group.engine, communicator, probe));
+                             RunRound(options.shape, id, *group.engine, communicator, probe.get()));
     rounds.push_back(std::move(round));
   }
   if (communicator.rank() != 0) return OkStatus();
-  auto report = Report(options, group, communicator.size(), rounds, fma_peak, tile_peak);
-  report["peak_rss_mb"] = peak_kib * 1024e-6;
-  report["pss_mb"] = pss_kib * 1024e-6;
-  report["pss_after_load_mb"] = loaded_kib * 1024e-6;
-  Print(report, options.json);
+  Print(Report(options, group, communicator.size(), rounds, around), options.json);
+  PrintOpTimes(options, *group.backend);
   return OkStatus();
 }
 
@@ -181,27 +249,35 @@ void AddFlags(CLI::App& app, BenchOptions& options) {
   app.add_option("--model,model", group.model,
                  "folder with a config.json, and weights unless dummy")
       ->required();
-  app.add_option_function<std::string>(
-         "--load-format",
-         [&group](const std::string& text) {
-           group.load_format = text == "dummy" ? LoadFormat::kDummy : LoadFormat::kSafetensors;
-         })
-      ->check(CLI::IsMember({"auto", "safetensors", "dummy"}));
-  app.add_option_function<std::string>("--quantization",
-                                       [&group](const std::string& text) {
-                                         group.quantization = text == "int8" ? Quantization::kInt8
-                                                              : text == "int4"
-                                                                  ? Quantization::kInt4
-                                                                  : Quantization::kNone;
-                                       })
-      ->check(CLI::IsMember({"none", "int8", "int4"}));
-  app.add_option_function<std::string>(
-         "--dtype",
-         [&group](const std::string& text) {
-           group.activation_dtype = text == "bfloat16" ? DType::kBF16 : DType::kF32;
-         },
-         "of activations")
-      ->check(CLI::IsMember({"float32", "bfloat16"}));
+  AddChoice<LoadFormat>(app, "--load-format", group.load_format,
+                        {{"auto", LoadFormat::kSafetensors},
+                         {"safetensors", LoadFormat::kSafetensors},
+                         {"dummy", LoadFormat::kDummy}},
+                        "where weights come from");
+  app.add_option("--device", group.device, "what computes")
+      ->check(CLI::IsMember(AvailableDevices()))
+      ->capture_default_str();
+  AddChoice<Numerics>(app, "--numerics", group.numerics,
+                      {{"exact", Numerics::kExact}, {"fast", Numerics::kFast}},
+                      "fast: kernels picked by the batch's size, on CUDA devices");
+  AddChoice<DeviceSums>(
+      app, "--sums", group.device_sums,
+      {{"auto", DeviceSums::kAuto}, {"host", DeviceSums::kHost}, {"nccl", DeviceSums::kNccl}},
+      "over ranks, of what lies in a device's memory");
+  app.add_option("--nccl-library", group.nccl_library, "default: libnccl.so.2");
+  app.add_option("--ranks-per-gpu", group.ranks_per_gpu, "ranks of a host that share a GPU")
+      ->check(CLI::Range(1, 64));
+  AddChoice<Quantization>(
+      app, "--quantization", group.quantization,
+      {{"none", Quantization::kNone}, {"int8", Quantization::kInt8}, {"int4", Quantization::kInt4}},
+      "of weights as they are read, on CPUs");
+  using OptionalDtype = std::optional<DType>;
+  AddChoice<OptionalDtype>(app, "--dtype", group.activation_dtype,
+                           {{"auto", std::nullopt},
+                            {"float32", DType::kF32},
+                            {"bfloat16", DType::kBF16},
+                            {"float16", DType::kF16}},
+                           "of activations");
   app.add_option("--prompt-tokens", options.shape.prompt_tokens)->check(CLI::Range(1, 1 << 20));
   app.add_option("--output-tokens", options.shape.output_tokens,
                  "at least 2; the first is prefill's")
@@ -212,6 +288,9 @@ void AddFlags(CLI::App& app, BenchOptions& options) {
   app.add_option("--max-num-batched-tokens", group.max_num_batched_tokens, "default 512");
   app.add_option("--rounds", options.rounds, "measured rounds; medians are reported")
       ->check(CLI::Range(1, 100));
+  app.add_flag_callback(
+      "--profile-ops", [&group] { group.op_profile = OpProfile::kOn; },
+      "print how long each op took; costs time itself");
   app.add_flag("--json", options.json, "one JSON object instead of a table");
 }
 
@@ -222,6 +301,7 @@ int Main(int argc, char** argv) {
   CLI::App app("End-to-end benchmark of one rank group.", "bench_e2e");
   AddFlags(app, options);
   CLI11_PARSE(app, argc, argv);
+  PrepareEnvironment(options.group.device);
   options.group.version = PHALANX_VERSION;
   options.group.max_num_seqs = options.shape.batch;
   options.group.max_model_len = options.shape.prompt_tokens + options.shape.output_tokens;
@@ -230,8 +310,9 @@ int Main(int argc, char** argv) {
   const Status status = communicator.ok() ? Run(options, **communicator) : communicator.status();
   if (status.ok()) return 0;
   fmt::print(stderr, "bench_e2e: {}\n", status.ToString());
-  if (communicator.ok()) (*communicator)->Abort(status);
-  return 1;
+  // Others may wait for this rank.
+  if (communicator.ok() && (*communicator)->size() > 1) (*communicator)->Abort(status);
+  return status.code() == StatusCode::kInvalidArgument ? 2 : 1;
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ Status Prefill(const E2eShape& shape, Engine& engine, Communicator& communicator
     PHALANX_ASSIGN_OR_RETURN(const std::vector<EngineOutput> outputs, engine.Step());
     for (const EngineOutput& output : outputs) {
       PHALANX_RETURN_IF_ERROR(output.status);
-      started += output.token.index == 0 ? 1 : 0;
+      if (output.token.index == 0 && started++ == 0) round.first_token = Clock::now();
     }
   }
   round.prefill_s = SecondsSince(begin);
@@ -93,7 +93,7 @@ double Median(std::vector<double> values) {
 }
 
 StatusOr<E2eRound> RunRound(const E2eShape& shape, uint64_t first_request_id, Engine& engine,
-                            Communicator& communicator, ReadBandwidthProbe& probe) {
+                            Communicator& communicator, LimitsProbe* probe) {
   E2eRound round;
   PHALANX_RETURN_IF_ERROR(Together(engine, communicator, [&]() -> Status {
     constexpr int32_t kSmallVocabulary = 1000;  // ids that every model has
@@ -104,7 +104,9 @@ StatusOr<E2eRound> RunRound(const E2eShape& shape, uint64_t first_request_id, En
     PHALANX_RETURN_IF_ERROR(Together(
         engine, communicator, [&] { return DecodeStretch(shape, engine, communicator, round); }));
     PHALANX_RETURN_IF_ERROR(communicator.Barrier());
-    PHALANX_ASSIGN_OR_RETURN(const double bandwidth, SumOverRanks(communicator, probe.Measure()));
+    PHALANX_ASSIGN_OR_RETURN(const double mine,
+                             probe == nullptr ? StatusOr<double>(0.0) : probe->ReadGbPerS());
+    PHALANX_ASSIGN_OR_RETURN(const double bandwidth, SumOverRanks(communicator, mine));
     if (round.probe_gb_per_s.size() < round.stretch_step_s.size()) {
       round.probe_gb_per_s.push_back(bandwidth);
     }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "kernels/cuda/gpu_backend.h"
+#include "kernels/cuda/gpu_device.h"
 #include "kernels/gpu_facts.h"
 
 namespace phalanx::cuda {
@@ -213,6 +214,8 @@ bool IsOfKernelImages(cudaError_t error) {
   }
 }
 
+}  // namespace
+
 StatusOr<std::unique_ptr<Device>> OpenGpu(const GpuPlace& place) {
   CudaHostFacts host;
   cudaDriverGetVersion(&host.driver_version);
@@ -257,7 +260,6 @@ StatusOr<std::unique_ptr<Device>> OpenGpu(const GpuPlace& place) {
   return std::make_unique<Gpu>(index, properties, compute, copy);
 }
 
-}  // namespace
 }  // namespace device
 
 StatusOr<std::unique_ptr<Backend>> CreateGpuBackend(const CudaBackendOptions& options,

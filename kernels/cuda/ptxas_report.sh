@@ -7,12 +7,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 command -v nvcc >/dev/null || { echo "ptxas_report.sh: nvcc is not on PATH; allowed: CUDA 13" >&2; exit 1; }
-launch/build.sh cuda phalanx_cuda_gpu >&2
-folder=build/cuda/kernels/cuda/gpu/CMakeFiles/phalanx_cuda_gpu.dir/__
+launch/build.sh cuda phalanx_cuda_gpu phalanx_limits_gpu >&2
+folders=(build/cuda/kernels/cuda/gpu/CMakeFiles/phalanx_cuda_gpu.dir/__ build/cuda/bench/gpu/CMakeFiles/phalanx_limits_gpu.dir/__)
 reports=()
-for file in "$@"; do reports+=("$folder/$(basename "$file").o.ptxas"); done
-[ ${#reports[@]} -gt 0 ] || reports=("$folder"/*.ptxas)
-cat "${reports[@]}" | c++filt | awk '
+for file in "$@"; do reports+=("${folders[@]/%//$(basename "$file").o.ptxas}"); done
+[ ${#reports[@]} -gt 0 ] || reports=("${folders[0]}"/*.ptxas "${folders[1]}"/*.ptxas)
+cat $(ls "${reports[@]}" 2>/dev/null) | c++filt | awk '
   /Compiling entry function/ {
     split($0, quoted, "\x27"); name = quoted[2]; architecture = quoted[4]
     gsub(/phalanx::cuda::device::|\(anonymous namespace\)::/, "", name); sub(/\([^()]*\)$/, "", name); sub(/^void /, "", name)
