@@ -2,7 +2,8 @@
 """Compares 16-bit activations with transformers in the same type: the CUDA kernels' on an emulated device, the CPU's
 on its best instruction set and without SIMD.
 
-    live_16_bit.py
+    live_16_bit.py                  what computes here without a GPU
+    live_16_bit.py --device cuda    a device of the build whose model_tool $PHALANX_MODEL_TOOL names
 
 Both are measured against transformers in float32 on the same weights: over all logits of the prompts, the kernels'
 root-mean-square error is at most twice that of transformers in the 16-bit type. Greedy tokens are equal wherever the
@@ -11,6 +12,7 @@ differently ends that sequence. A prompt of more than 64 tokens beside 16 short 
 Exit code 0: so it is; 1: it is not; 77: torch or transformers is missing.
 """
 
+import argparse
 import pathlib
 import random
 import sys
@@ -29,15 +31,18 @@ BASE = {"num_hidden_layers": 2, "vocab_size": 515, "max_position_embeddings": 25
         "rope_theta": 10000.0}
 
 
-def backends(dtype):
-    """(name, arguments of run_tool) of what computes in this type."""
+def backends(dtype, device):
+    """(name, arguments of run_tool) of what computes in this type: the named device, or what needs no GPU."""
+    if device:
+        yield device, {"device": device}
+        return
     yield "emulated device", {"device": "cuda-emulated"}
     if dtype == "bfloat16":  # the only 16-bit type of CPUs
         yield "CPU", {}
         yield "CPU without SIMD", {"isa": "portable"}
 
 
-def compare(name, folder, seed, dtype):
+def compare(name, folder, seed, dtype, device):
     import numpy as np
     import reference
     import torch
@@ -55,7 +60,7 @@ def compare(name, folder, seed, dtype):
     allowed = 2 * np.sqrt(np.mean(errors(theirs) ** 2))
     margin = 4 * float(np.abs(errors(theirs)).max())
     failures = []
-    for backend, run in ((backend, run) for backend, arguments in backends(dtype)
+    for backend, run in ((backend, run) for backend, arguments in backends(dtype, device)
                          for run in reference.run_tool(folder, prompts, RANKS, STEPS, dummy_seed=seed, chunk=CHUNK,
                                                        narrow=True, **arguments)):
         where = f"{backend}, N={run['ranks']}"
@@ -81,6 +86,9 @@ def compare(name, folder, seed, dtype):
 
 
 def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", choices=("cuda", "cuda-emulated"), help="this one alone")
+    device = parser.parse_args().device
     try:
         import torch  # noqa: F401
         import transformers  # noqa: F401
@@ -89,11 +97,11 @@ def main():
         return 77
     import reference
 
-    good = compare("bundled model", reference.ROOT / "launch/demo/model", None, "bfloat16")
+    good = compare("bundled model", reference.ROOT / "launch/demo/model", None, "bfloat16", device)
     for seed, shape in enumerate(SHAPES):
         with tempfile.TemporaryDirectory() as folder:
             reference.write_config(pathlib.Path(folder), BASE | shape)
-            good &= compare(f"heads of {shape['head_dim']}", folder, seed, shape["dtype"])
+            good &= compare(f"heads of {shape['head_dim']}", folder, seed, shape["dtype"], device)
     return 0 if good else 1
 
 

@@ -1,0 +1,258 @@
+# Part of launch/gpu-check.sh: what each stage runs. 0: passed; skip REASON: it cannot run here.
+
+emulated() { [ "$device" = cuda-emulated ]; }
+
+# One flat JSON object of "NAME=VALUE" words.
+json_object() {
+  local pair separator='{'
+  for pair in "$@"; do
+    printf '%s"%s":"%s"' "$separator" "${pair%%=*}" \
+      "$(printf '%s' "${pair#*=}" | tr -d '\000-\037' | sed 's/\\/\\\\/g; s/"/\\"/g')"
+    separator=,
+  done
+  printf '}\n'
+}
+
+smi() { nvidia-smi --query-gpu="$1" --format=csv,noheader,nounits 2>/dev/null | head -n 1; }
+num_gpus() { nvidia-smi --list-gpus 2>/dev/null | grep -c . || ls -d /proc/driver/nvidia/gpus/* 2>/dev/null | grep -c .; }
+
+stage_facts() {
+  local commit others facts
+  commit=$(git -C "$root" describe --always --dirty 2>/dev/null || cat "$root/COMMIT" 2>/dev/null || echo unknown)
+  facts=(device="$device" gpu="$(gpu_name)" date="$(date -u +%FT%TZ)" commit="$commit"
+    version="$("$bin/worker" --version 2>/dev/null | head -n 1)" kernel="$(uname -sr)" machine="$(uname -m)"
+    cpu="$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)" cores="$(nproc)"
+    host_memory_gib="$(awk '/^MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo)")
+  if emulated; then
+    note "an emulated device: times mean nothing"
+  elif [ -z "$no_gpu" ]; then
+    facts+=(gpus="$(num_gpus)" driver="$(smi driver_version)" memory_mib="$(smi memory.total)"
+      clocks_sm_mhz="$(smi clocks.sm)" clocks_max_sm_mhz="$(smi clocks.max.sm)" clocks_mem_mhz="$(smi clocks.mem)"
+      power_limit_w="$(smi power.limit)" temperature_c="$(smi temperature.gpu)")
+    others=$(nvidia-smi --query-compute-apps=pid,used_memory --format=csv,noheader 2>/dev/null | tr '\n' ';')
+    [ -z "$others" ] || { facts+=(in_use_by="$others"); note "others use the GPU ($others): figures may be low"; }
+    [ -n "$(smi name)" ] || note "nvidia-smi gives nothing: no clocks"
+  else
+    note "$no_gpu"
+  fi
+  json_object "${facts[@]}" >"$raw/facts.json"
+}
+
+# What needs no GPU: the programs start, ranks find each other, a service answers.
+stage_host() {
+  local rc=0 ready server
+  run 20 "$bin/worker" --version && run 20 "$bin/coordinator" --version && run 20 "$bin/phalanx" --version || return
+  ranks 2
+  (cd / && run 60 "${launcher[@]}" "$bin/bench_allreduce" --json) || return
+  exec 3< <(exec setsid "$root/launch/serve.sh" --model "$root/launch/demo/model" -np 2 --grpc-port 0 --port 0 \
+    --log-level warning 2>>"$raw/$current.log")
+  server=$!
+  read -r -t 60 ready <&3 || { kill -TERM "$server" 2>/dev/null; note "the service did not start"; return 1; }
+  ready=${ready#ready grpc=}
+  run 60 "$bin/phalanx" chat --server "${ready%% *}" --message "What is 17 + 25?" --temperature 0 --max-tokens 32 || rc=$?
+  tail -n 3 "$raw/$current.log" | grep -aq '= 42' || { note "the bundled model does not answer 17 + 25 = 42"; rc=1; }
+  kill -TERM "$server"
+  wait "$server" || { note "the service ended with exit code $?"; rc=1; }
+  exec 3<&-
+  return $rc
+}
+
+stage_limits() { save 60 limits.json "$bin/bench_limits" --device "$device" --json; }
+
+# gtest NAME PROGRAM SECONDS ARGUMENT...
+gtest() {
+  local file=$raw/$1.json program=$2 limit=$3 rc failed
+  shift 3
+  run "$limit" "$tests/$program" "--device=$device" "--data=$root" "--gtest_output=json:$file" --gtest_color=no "$@"
+  rc=$?
+  failed=$(grep -a '^\[  FAILED  \]' "$raw/$current.log" | grep -ac ' ms)$')
+  [ $rc -eq 0 ] || [ "$failed" -eq 0 ] || note "$failed tests failed"
+  return $rc
+}
+stage_kernels() {
+  # A few of each at toy sizes: the whole belongs to the tests of a build.
+  local some=()
+  emulated && some=('--gtest_filter=*DeviceRowOps*:*DeviceRope*:*LinearMatchesOracle/0:DeviceMemory*')
+  gtest kernels device_kernels_test 120 "${some[@]}"
+}
+stage_models() {
+  local some='--gtest_filter=-*Determinism*'
+  emulated && some='--gtest_filter=*Goldens*yarn_8_2*:*Goldens*untied_3_1*:*Goldens*tied_14_2_on_1*:*Goldens*bundled_on_1*'
+  gtest models device_model_test 120 "$some"
+}
+# Of a model; that of single kernels is in the stage kernels.
+stage_determinism() {
+  if emulated; then
+    gtest determinism device_kernels_test 60 '--gtest_filter=*MatmulBits*'
+  else
+    gtest determinism device_model_test 60 '--gtest_filter=*Determinism*'
+  fi
+}
+
+stage_hf() {
+  local why
+  why=$(python3 -c 'import torch, transformers, numpy' 2>&1) ||
+    { skip "python3 cannot import torch and transformers: $(printf '%s' "$why" | tail -n 1)"; return; }
+  [ -x "$PHALANX_MODEL_TOOL" ] || { skip "$PHALANX_MODEL_TOOL is missing"; return; }
+  run 120 python3 "$root/tests/model/live_16_bit.py" --device "$device"
+}
+
+find_tool() {  # NAME: on PATH or where NVIDIA puts it
+  command -v "$1" || ls -t /usr/local/cuda/bin/"$1" /opt/nvidia/nsight-*/*/"$1" 2>/dev/null | head -n 1
+}
+
+stage_sanitizer() {
+  local tool rc=0 check
+  emulated && { skip "the emulated device checks every access itself; compute-sanitizer works on GPUs"; return; }
+  tool=$(find_tool compute-sanitizer)
+  [ -n "$tool" ] || { skip "compute-sanitizer is not installed"; return; }
+  for check in memcheck racecheck; do
+    run 60 "$tool" --tool "$check" --error-exitcode 86 "$tests/device_kernels_test" "--device=$device" "--data=$root" \
+      '--gtest_filter=*RowOps*/0:*RowOps*/4:*Rope*/0:*MixedBatches*/0:*Matmul*Oracle/1:*Matmul*Oracle/9:*Candidates*/5' || rc=$?
+    [ $rc -ne 86 ] || { note "$check found errors"; return 1; }
+    [ $rc -eq 0 ] || { note "$check: exit code $rc"; break; }
+  done
+  grep -aqi 'device not supported' "$raw/$current.log" && { skip "compute-sanitizer refuses this device"; return; }
+  return $rc
+}
+
+stage_ops() { save 120 ops.json "$bin/bench_ops" --device "$device" --op all --numerics fast --json; }
+
+# The models of decode and prefill: names of folders in bench/models.
+models() { if emulated; then echo toy; else echo qwen2.5-0.5b qwen2.5-1.5b qwen2.5-7b; fi; }
+
+# e2e FILE RANKS MODEL BATCH PROMPT OUTPUT: a line of raw/FILE. MODEL is one of bench/models, with dummy weights, or a
+# checkpoint's folder. What has no room is noted and is no failure.
+e2e() {
+  local file=$1 model=$3 batch=$4 prompt=$5 rc line error
+  local command=("$bin/bench_e2e" --device "$device" --numerics fast --batch "$batch" --prompt-tokens "$prompt"
+    --output-tokens "$6" --json)
+  if [ -d "$model" ]; then command+=(--model "$model"); else command+=(--model "$root/bench/models/$model" --load-format dummy); fi
+  if emulated; then command+=(--rounds 1); else command+=(--rounds 2 --max-num-batched-tokens 2048); fi
+  ranks "$2"
+  [ "$2" -eq 1 ] || command=("${launcher[@]}" "${command[@]}")
+  save 90 e2e.out "${command[@]}"
+  rc=$?
+  line=$(grep -a '^{' "$raw/e2e.out" | tail -n 1)
+  rm -f "$raw/e2e.out"
+  if [ $rc -eq 0 ] && [ -n "$line" ]; then
+    printf '%s\n' "$line" >>"$raw/$file"
+    return 0
+  fi
+  error=$(last_words "$current")
+  printf '{"model":"%s","batch":%s,"prompt_tokens":%s,"ranks":%s,"error":%s}\n' "${model##*/}" "$batch" "$prompt" "$2" \
+    "$(json_object "e=$error" | sed 's/^{"e"://; s/}$//')" >>"$raw/$file"
+  if [[ $error == *RESOURCE_EXHAUSTED* ]]; then
+    note "${model##*/}, batch $batch: no room"
+    return 0
+  fi
+  note "${model##*/}, batch $batch, prompt $prompt: exit code $rc: $error"
+  return 1
+}
+
+stage_decode() {
+  local rc=0 model batch batches=(1 8 64 256) prompt=512 output=33
+  emulated && batches=(1 3) && prompt=12 && output=4
+  : >"$raw/decode.jsonl"
+  for model in $(models); do
+    for batch in "${batches[@]}"; do e2e decode.jsonl 1 "$model" "$batch" "$prompt" "$output" || rc=1; done
+  done
+  return $rc
+}
+
+stage_prefill() {
+  local rc=0 model prompt prompts=(128 1024 4096 8192)
+  emulated && prompts=(16 40)
+  : >"$raw/prefill.jsonl"
+  for model in $(models); do
+    for prompt in "${prompts[@]}"; do e2e prefill.jsonl 1 "$model" 1 "$prompt" 3 || rc=1; done
+  done
+  return $rc
+}
+
+field() { sed -n "s/.*\"$1\":\([-+.0-9eE]*\).*/\1/p" "$2" | tail -n 1; }
+
+# From files that are in no cache, then again.
+stage_load() {
+  local scratch free_mib folder model=qwen2.5-0.5b rc=0 way bytes
+  scratch=$(mktemp -d "${TMPDIR:-/tmp}/gpu-check.XXXXXX") || { note "no temporary folder"; return 1; }
+  emulated && model=toy
+  free_mib=$(df -Pm "$scratch" | awk 'END { print $4 }')
+  if ! emulated && [ "$free_mib" -lt 2048 ]; then
+    rm -rf "$scratch"
+    skip "$scratch has $free_mib MiB free, a checkpoint needs 2048"
+    return
+  fi
+  folder=$scratch/$model
+  run 60 "$bin/dummy_checkpoint" --config "$root/bench/models/$model" --output "$folder" || { rc=$?; rm -rf "$scratch"; return $rc; }
+  bytes=$(cat "$folder"/*.safetensors | wc -c)
+  : >"$raw/load.jsonl"
+  for way in cold warm; do
+    [ $rc -eq 0 ] || break
+    if [ $way = cold ]; then
+      sync
+      { echo 3 >/proc/sys/vm/drop_caches; } 2>/dev/null ||
+        { dd of="$folder/model.safetensors" oflag=nocache conv=notrunc,fdatasync count=0 2>/dev/null </dev/null &&
+          note "caches were dropped of the file alone"; } ||
+        note "caches could not be dropped: cold is warm"
+    fi
+    e2e load.jsonl 1 "$folder" 1 16 2 || rc=$?
+    cp "$raw/load.jsonl" "$scratch/$way"
+  done
+  if [ $rc -eq 0 ]; then
+    printf '{"model":"%s","checkpoint_bytes":%s,"cold_first_token_s":%s,"cold_load_s":%s,"warm_first_token_s":%s,"load_s":%s}\n' \
+      "${folder##*/}" "$bytes" "$(field first_token_s "$scratch/cold")" "$(field load_s "$scratch/cold")" \
+      "$(field first_token_s "$scratch/warm")" "$(field load_s "$scratch/warm")" >"$raw/load.json"
+  fi
+  rm -rf "$scratch"
+  return $rc
+}
+
+stage_scaling() {
+  local rc=0 most counts=() n model prompt=512 output=33
+  most=$(num_gpus)
+  emulated && most=2 && prompt=12 && output=4
+  [ "${most:-0}" -ge 2 ] || { skip "one GPU: sums between GPUs and scaling need two"; return; }
+  for n in 1 2 3 4 8; do [ "$n" -le "$most" ] && counts+=("$n"); done
+  : >"$raw/allreduce.jsonl"
+  : >"$raw/scaling.jsonl"
+  for n in "${counts[@]}"; do
+    ranks "$n"
+    if [ "$n" -gt 1 ]; then
+      save 60 sums.out "${launcher[@]}" "$bin/bench_sums" --device "$device" --json || rc=1
+      grep -a '^{' "$raw/sums.out" >>"$raw/allreduce.jsonl"
+      rm -f "$raw/sums.out"
+    fi
+    for model in $(models); do e2e scaling.jsonl "$n" "$model" 1 "$prompt" "$output" || rc=1; done
+  done
+  return $rc
+}
+
+# Where a decode step's time goes: by our own clock of each op, and by ncu where it is installed and may count.
+stage_profile() {
+  local tool model step slowest
+  local counters=gpu__time_duration.sum,dram__bytes_read.sum,sm__throughput.avg.pct_of_peak_sustained_elapsed
+  # Of the largest model; a prompt of one token, so that nearly all steps are of one row.
+  model=$(models | awk '{ print $NF }')
+  step=(--device "$device" --numerics fast --load-format dummy --prompt-tokens 1 --rounds 1)
+  if emulated; then step+=(--output-tokens 6); else step+=(--output-tokens 33); fi
+  save 90 profile.txt "$bin/bench_e2e" --model "$root/bench/models/$model" "${step[@]}" --profile-ops || return
+  emulated && return
+  tool=$(find_tool ncu)
+  [ -n "$tool" ] || { note "ncu is not installed: no counters"; return 0; }
+  # Of the smallest, which loads at once. Behind the warm-up.
+  model=$root/bench/models/$(models | awk '{ print $1 }')
+  run 60 "$tool" --clock-control none --launch-skip 600 --launch-count 200 --csv --page raw --metrics "$counters" \
+    --log-file "$raw/ncu.csv" "$bin/bench_e2e" --model "$model" "${step[@]}" ||
+    { note "ncu cannot count here: $(last_words profile)"; return 0; }
+  slowest=$(awk -F'","' '
+    /"Kernel Name"/ { for (i = 1; i <= NF; i++) { if ($i ~ /Kernel Name/) name = i; if ($i ~ /gpu__time_duration/) time = i } }
+    name && $time + 0 > most { most = $time + 0; kernel = $name }
+    END { sub(/[<(].*/, "", kernel); sub(/.*::/, "", kernel); print kernel }' "$raw/ncu.csv")
+  [ -n "$slowest" ] || { note "ncu saw no kernel"; return 0; }
+  note "the slowest kernel of a step: $slowest (raw/ncu-slowest.txt)"
+  save 60 ncu-slowest.txt "$tool" --clock-control none --set full --kernel-name "regex:$slowest" --launch-skip 60 \
+    --launch-count 1 "$bin/bench_e2e" --model "$model" "${step[@]}" ||
+    note "ncu cannot take the full set here"
+  return 0
+}
