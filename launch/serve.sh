@@ -12,7 +12,12 @@ set -uo pipefail
 # What is ignored from the start, as nohup has it, no trap can take.
 [ "$(trap -p HUP)" != "trap -- '' SIGHUP" ] || exec env --default-signal=HUP "$0" "$@"
 root=$(cd "$(dirname "$0")/.." && pwd)
-bin=${PHALANX_BIN_DIR:-$root/build/release/bin}
+# An unpacked bundle has programs, libraries and mpirun beside this folder.
+bin=$root/bin
+[ -x "$bin/worker" ] || bin=$root/build/release/bin
+bin=${PHALANX_BIN_DIR:-$bin}
+mpirun=$bin/mpirun
+[ -x "$mpirun" ] || mpirun=mpirun
 
 die() {
   echo "serve.sh: $1" >&2
@@ -151,7 +156,8 @@ error_finder=
 trap cleanup EXIT
 
 expect_end_within() {  # SECONDS
-  [ -n "$timer" ] && kill "$timer" 2>/dev/null
+  # By a signal that no trap takes: one that has just been forked still has this shell's traps, and would end the service.
+  [ -n "$timer" ] && kill -KILL "$timer" 2>/dev/null
   setpriv --pdeathsig KILL sleep "$1" &
   timer=$!
 }
@@ -203,7 +209,7 @@ done
 mpi=(--bind-to none --oversubscribe --mca btl_vader_backing_directory "$runtime"
   --mca orte_base_help_aggregate 1 -np "$ranks")
 [ "$(id -u)" -eq 0 ] && mpi+=(--allow-run-as-root)
-setsid "${network[@]}" setpriv --ambient-caps=-all --inh-caps=-all --pdeathsig TERM mpirun "${mpi[@]}" "$bin/worker" "${worker_args[@]}" \
+setsid "${network[@]}" setpriv --ambient-caps=-all --inh-caps=-all --pdeathsig TERM "$mpirun" "${mpi[@]}" "$bin/worker" "${worker_args[@]}" \
   --engine "$runtime/engine.sock" >&"$log" 2>&1 </dev/null {log}>&- &
 group=$!
 session=$group

@@ -4,6 +4,7 @@
 #
 #   launch/setup.sh            what building, fetching models and serving need
 #   launch/setup.sh --test     and what the tests need
+#   launch/setup.sh --bundle   and what launch/bundle.sh needs
 #   launch/setup.sh --ci       and what the project's own checks need
 #   launch/setup.sh --cuda     and NCCL, which serving from several GPUs needs, and cuBLAS, which bench_ops compares with;
 #                              says whether there is an nvcc for the cuda preset, which Debian does not have
@@ -43,6 +44,10 @@ test_packages=(
   "libgmock-dev:GoogleMock"
   "libbenchmark-dev:Google Benchmark"
 )
+bundle_packages=(
+  "patchelf:lets copied libraries find each other in the bundle's folder"
+  "xz-utils:packs it"
+)
 ci_packages=(
   "ccache:makes building the same again take seconds"
   "clang-format:code layout"
@@ -59,15 +64,16 @@ wants_cuda=no
 for argument in "$@"; do
   case $argument in
     --test) packages+=("${test_packages[@]}") ;;
-    --ci) packages+=("${test_packages[@]}" "${ci_packages[@]}") ;;
+    --bundle) packages+=("${test_packages[@]}" "${bundle_packages[@]}") ;;
+    --ci) packages+=("${test_packages[@]}" "${bundle_packages[@]}" "${ci_packages[@]}") ;;
     --cuda)
       release=$(nvcc --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)\..*/\1/p') || true
       [ "${release:-0}" -ge 13 ] ||
         { echo "setup.sh: --cuda: nvcc on PATH is ${release:-missing}, allowed: 13 or later, from NVIDIA's CUDA toolkit" >&2; exit 1; }
       wants_cuda=yes
       ;;
-    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "setup.sh: unknown argument '$argument', allowed: --test, --ci, --cuda" >&2; exit 2 ;;
+    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "setup.sh: unknown argument '$argument', allowed: --test, --bundle, --ci, --cuda" >&2; exit 2 ;;
   esac
 done
 

@@ -1,0 +1,47 @@
+# What the bundle says of itself: licences of all that is not ours, COMMIT, and CONTENTS, a list that
+# `sha256sum -c` reads.
+set(root ${CMAKE_INSTALL_PREFIX})
+
+# Debian's packages of the copied files, and of what was compiled into the programs.
+set(headers CLI/CLI.hpp nlohmann/json.hpp boost/asio.hpp hwy/highway.h gtest/gtest.h)
+list(TRANSFORM headers PREPEND /usr/include/)
+foreach(file IN LISTS packed_files headers)
+  if(NOT EXISTS ${file})
+    continue()
+  endif()
+  file(REAL_PATH ${file} file)
+  # The list of a package may name files without /usr, to which /lib leads.
+  string(REGEX REPLACE "^/usr" "" without_usr ${file})
+  execute_process(COMMAND dpkg-query --search ${file} ${without_usr} OUTPUT_VARIABLE owners ERROR_QUIET)
+  if(NOT owners MATCHES "^([^:,\n]+)[:,]")
+    message(FATAL_ERROR "No package owns ${file}, so nothing is known of its licence")
+  endif()
+  list(APPEND packages ${CMAKE_MATCH_1})
+endforeach()
+list(REMOVE_DUPLICATES packages)
+foreach(package IN LISTS packages)
+  file(REAL_PATH /usr/share/doc/${package}/copyright text)
+  file(MAKE_DIRECTORY ${root}/licenses/${package})
+  file(COPY_FILE ${text} ${root}/licenses/${package}/copyright)
+endforeach()
+foreach(text IN ITEMS ${xgrammar_dir}/LICENSE ${xgrammar_dir}/NOTICE)
+  if(xgrammar_dir AND EXISTS ${text})
+    file(COPY ${text} DESTINATION ${root}/licenses/xgrammar)
+  endif()
+endforeach()
+if(cuda_dir AND EXISTS ${cuda_dir}/EULA.txt)
+  file(COPY ${cuda_dir}/EULA.txt DESTINATION ${root}/licenses/cuda)
+endif()
+
+execute_process(COMMAND git describe --always --dirty --abbrev=12 WORKING_DIRECTORY ${source_dir}
+  OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+file(WRITE ${root}/COMMIT "${commit}\n")
+
+file(GLOB_RECURSE files LIST_DIRECTORIES false RELATIVE ${root} ${root}/*)
+list(SORT files)
+set(contents "")
+foreach(file IN LISTS files)
+  file(SHA256 ${root}/${file} hash)
+  string(APPEND contents "${hash}  ${file}\n")
+endforeach()
+file(WRITE ${root}/CONTENTS "${contents}")
