@@ -50,7 +50,7 @@ TEST_P(DeviceAttentionTest, MixedBatchesMatchOracle) {
 TEST_P(DeviceAttentionTest, LongContextsMatchOracle) {
   PagedShape long_shape = shape();
   // Several parts of a context, combined afterwards.
-  const int32_t context = Device().is_emulated() ? 500 : 3000;
+  const int32_t context = Device().is_emulated() ? 500 : 2000;
   long_shape.max_tokens = context + 40;
   PagedSteps steps(long_shape);
   steps.Step({{0, 0, context - 210}});

@@ -42,8 +42,59 @@ std::vector<MatmulShape> MatmulShapes() {
   return shapes;
 }
 
-// An oracle computes each column by itself, so some of a large product's will do.
-constexpr int64_t kMaxOracleOutputs = 40'000;
+// The host's double precision takes longer than the GPU: of a large product some rows and columns
+// are compared.
+constexpr int64_t kMostRows = 16;
+constexpr int64_t kMostColumns = 256;
+
+// All of few; of many the first, the last and some between.
+std::vector<int64_t> Some(int64_t count, int64_t most) {
+  std::vector<int64_t> chosen;
+  for (int64_t i = 0; i < std::min(count, most); ++i) {
+    chosen.push_back(count <= most ? i : i * (count - 1) / (most - 1));
+  }
+  return chosen;
+}
+
+std::vector<float> SelectRows(const std::vector<float>& values, int64_t cols,
+                              const std::vector<int64_t>& rows) {
+  std::vector<float> selected;
+  for (const int64_t row : rows) {
+    selected.insert(selected.end(), values.begin() + row * cols, values.begin() + (row + 1) * cols);
+  }
+  return selected;
+}
+
+// A prime number of random rows that repeat: numbers are drawn, and kept by the host, more slowly
+// than a GPU multiplies them.
+class RepeatedWeight {
+ public:
+  RepeatedWeight(int64_t out, int64_t in, DType dtype, Generator& generator)
+      : out_(out), rows_(testing::MakeWeight(std::min<int64_t>(out, 251), in, dtype, generator)) {}
+
+  std::unique_ptr<PackedWeight> Pack(Backend& backend,
+                                     WeightLayout layout = WeightLayout::kLinear) const {
+    auto packed = std::move(backend.CreateWeight({.name = "w",
+                                                  .out_features = out_,
+                                                  .in_features = rows_.in_features,
+                                                  .dtype = rows_.dtype,
+                                                  .layout = layout}))
+                      .value();
+    for (int64_t row = 0; row < out_; row += rows_.out_features) {
+      backend.PackRows(*packed, row, rows_.View(0, std::min(rows_.out_features, out_ - row)));
+    }
+    return packed;
+  }
+  // The weight's rows of these outputs.
+  std::vector<float> RowsOf(std::vector<int64_t> outputs) const {
+    for (int64_t& row : outputs) row %= rows_.out_features;
+    return SelectRows(rows_.values, rows_.in_features, outputs);
+  }
+
+ private:
+  int64_t out_;
+  testing::RandomWeight rows_;
+};
 
 class DeviceMatmulTest : public ::testing::TestWithParam<std::tuple<DType, Numerics, MatmulShape>> {
  protected:
@@ -51,25 +102,17 @@ class DeviceMatmulTest : public ::testing::TestWithParam<std::tuple<DType, Numer
   Numerics numerics() const { return std::get<1>(GetParam()); }
   MatmulShape shape() const { return std::get<2>(GetParam()); }
 
-  // Rows of the output that are compared: all of a small product, and the first, the last and some
-  // between of a large one.
-  std::vector<int64_t> CheckedRows(int64_t outputs_a_row) const {
-    const int64_t wanted =
-        std::clamp<int64_t>(kMaxOracleOutputs / std::max<int64_t>(1, outputs_a_row), 2, 1024);
-    std::vector<int64_t> rows;
-    const int64_t step = std::max<int64_t>(1, shape().rows / wanted);
-    for (int64_t row = 0; row < shape().rows; row += step) rows.push_back(row);
-    if (shape().rows > 0 && rows.back() != shape().rows - 1) rows.push_back(shape().rows - 1);
-    return rows;
-  }
-  static std::vector<float> Select(const std::vector<float>& values, int64_t cols,
-                                   const std::vector<int64_t>& rows) {
-    std::vector<float> selected;
-    for (const int64_t row : rows) {
-      selected.insert(selected.end(), values.begin() + row * cols,
-                      values.begin() + (row + 1) * cols);
+  // What is compared of an output.
+  std::vector<int64_t> rows() const { return Some(shape().rows, kMostRows); }
+  std::vector<int64_t> columns() const { return Some(shape().out, kMostColumns); }
+  std::vector<float> Compared(const std::vector<float>& out) const {
+    std::vector<float> compared;
+    for (const int64_t row : rows()) {
+      for (const int64_t column : columns()) {
+        compared.push_back(out[static_cast<size_t>(row * shape().out + column)]);
+      }
     }
-    return selected;
+    return compared;
   }
 
   StepLimits Limits() const {
@@ -85,44 +128,42 @@ class DeviceMatmulTest : public ::testing::TestWithParam<std::tuple<DType, Numer
 
 TEST_P(DeviceMatmulTest, LinearMatchesOracle) {
   const auto backend = testing::MakeDevice(dtype(), numerics());
-  const testing::RandomWeight weight =
-      testing::MakeWeight(shape().out, shape().in, dtype(), generator_);
-  const auto packed = testing::Pack(*backend, weight);
+  const RepeatedWeight weight(shape().out, shape().in, dtype(), generator_);
+  const auto packed = weight.Pack(*backend);
   ASSERT_TRUE(backend->PrepareSteps(Limits()).ok());
   const std::vector<float> x =
       testing::Rounded(testing::RandomFloats(shape().rows * shape().in, generator_, 2.0F), dtype());
   const DeviceMatrix on_device(*backend, x, shape().rows, dtype(), 8 - shape().in % 8);
   const std::vector<float> bias = testing::RandomFloats(shape().out, generator_);
   const DeviceArray<float> device_bias(*backend, bias);
-  const std::vector<int64_t> rows = CheckedRows(shape().out);
-  testing::Expected expected =
-      testing::LinearOracle(Select(x, shape().in, rows), weight.values, bias,
-                            static_cast<int64_t>(rows.size()), shape().in, shape().out);
+  testing::Expected expected = testing::LinearOracle(
+      SelectRows(x, shape().in, rows()), weight.RowsOf(columns()), SelectRows(bias, 1, columns()),
+      static_cast<int64_t>(rows().size()), shape().in, static_cast<int64_t>(columns().size()));
   for (const DType out_dtype : {DType::kF32, dtype()}) {
     const DeviceMatrix out(*backend, shape().rows, shape().out, out_dtype);
     backend->Linear(on_device.view(), *packed, device_bias.span(), out.view());
     if (out_dtype != DType::kF32) testing::AddRounding(out_dtype, expected);
-    EXPECT_EQ(testing::Mismatch(Select(out.Download(), shape().out, rows), expected), "");
+    EXPECT_EQ(testing::Mismatch(Compared(out.Download()), expected), "");
   }
 }
 
 TEST_P(DeviceMatmulTest, GateUpSwigluMatchesOracle) {
   const auto backend = testing::MakeDevice(dtype(), numerics());
-  const testing::RandomWeight weight =
-      testing::MakeWeight(2 * shape().out, shape().in, dtype(), generator_);
-  const auto packed = testing::Pack(*backend, weight, WeightLayout::kGateUp);
+  const RepeatedWeight weight(2 * shape().out, shape().in, dtype(), generator_);
+  const auto packed = weight.Pack(*backend, WeightLayout::kGateUp);
   ASSERT_TRUE(backend->PrepareSteps(Limits()).ok());
   const std::vector<float> x =
       testing::Rounded(testing::RandomFloats(shape().rows * shape().in, generator_, 2.0F), dtype());
   const DeviceMatrix on_device(*backend, x, shape().rows, dtype(), 8 - shape().in % 8);
   const DeviceMatrix out(*backend, shape().rows, shape().out, dtype());
   backend->GateUpSwiglu(on_device.view(), *packed, out.view());
-  const std::vector<int64_t> rows = CheckedRows(2 * shape().out);
-  testing::Expected expected =
-      testing::GateUpSwigluOracle(Select(x, shape().in, rows), weight.values,
-                                  static_cast<int64_t>(rows.size()), shape().in, shape().out);
+  std::vector<int64_t> gate_and_up = columns();
+  for (const int64_t column : columns()) gate_and_up.push_back(shape().out + column);
+  testing::Expected expected = testing::GateUpSwigluOracle(
+      SelectRows(x, shape().in, rows()), weight.RowsOf(gate_and_up),
+      static_cast<int64_t>(rows().size()), shape().in, static_cast<int64_t>(columns().size()));
   testing::AddRounding(dtype(), expected);
-  EXPECT_EQ(testing::Mismatch(Select(out.Download(), shape().out, rows), expected), "");
+  EXPECT_EQ(testing::Mismatch(Compared(out.Download()), expected), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DeviceMatmulTest,
@@ -161,8 +202,7 @@ TEST_P(DeviceMatmulBitsTest, ExactRowsHaveTheSameBitsAmongAnyNumberOfRows) {
   const BitsShape& shape = GetParam();
   const auto backend = testing::MakeDevice();
   Generator generator(22);
-  const auto packed =
-      testing::Pack(*backend, testing::MakeWeight(shape.out, shape.in, DType::kBF16, generator));
+  const auto packed = RepeatedWeight(shape.out, shape.in, DType::kBF16, generator).Pack(*backend);
   const DeviceMatrix x(*backend, testing::RandomFloats(shape.max_rows * shape.in, generator),
                        shape.max_rows, DType::kBF16);
   const std::vector<float> all = Product(*backend, *packed, x, 0, shape.max_rows);
@@ -180,8 +220,7 @@ TEST_P(DeviceMatmulBitsTest, FastProductsOfTheSameRowsHaveTheSameBits) {
   const BitsShape& shape = GetParam();
   const auto backend = testing::MakeDevice(DType::kBF16, Numerics::kFast);
   Generator generator(23);
-  const auto packed =
-      testing::Pack(*backend, testing::MakeWeight(shape.out, shape.in, DType::kBF16, generator));
+  const auto packed = RepeatedWeight(shape.out, shape.in, DType::kBF16, generator).Pack(*backend);
   ASSERT_TRUE(backend
                   ->PrepareSteps({.max_num_tokens = shape.max_rows,
                                   .max_num_seqs = 1,

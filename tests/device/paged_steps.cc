@@ -11,7 +11,7 @@ namespace phalanx::testing {
 namespace {
 
 // Rows whose every head is compared with an oracle that reads the whole context for each.
-constexpr size_t kMaxCheckedRows = 60;
+constexpr size_t kMaxCheckedRows = 24;
 
 }  // namespace
 
