@@ -68,6 +68,9 @@ Alert VerdictOf(const RunData& run, const Summary& summary) {
   if (num_failing > 0) text += fmt::format("; {} failing tests", num_failing);
   if (HasFailed(summary)) return {Tone::kBad, "FAILED: " + text};
   if (CountStages(run, StageState::kRunning) > 0) return {Tone::kWarn, "INTERRUPTED: " + text};
+  if (summary.figures.empty() && summary.tests.empty()) {
+    return {Tone::kWarn, "NOTHING MEASURED: " + text};
+  }
   if (CountStages(run, StageState::kPassed) == 0) return {Tone::kWarn, "NOTHING PASSED: " + text};
   return {Tone::kGood, "PASSED: " + text};
 }

@@ -16,12 +16,15 @@ gpu_name() {
   echo "${name:-no-gpu}"
 }
 
-# Today's run of this GPU that has not ended, else a new one.
+commit() { cat "$root/COMMIT" 2>/dev/null || git -C "$root" describe --always --dirty 2>/dev/null || echo unknown; }
+
+# Today's run of this GPU and commit that has not ended, else a new one.
 run_folder() {
   local base n=1 folder
   base=$root/bench/results/$(gpu_name | slug)-$(date +%F)
   folder=$base
-  while [ -e "$folder/raw/complete" ]; do
+  while [ -e "$folder/raw/complete" ] ||
+    { [ -e "$folder/raw/facts.json" ] && ! grep -qF "\"commit\":\"$(commit)\"" "$folder/raw/facts.json"; }; do
     n=$((n + 1))
     folder=$base-$n
   done
