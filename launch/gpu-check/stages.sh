@@ -115,7 +115,22 @@ stage_sanitizer() {
   return $rc
 }
 
-stage_ops() { save 120 ops.json "$bin/bench_ops" --device "$device" --op all --numerics fast --json; }
+# find_library NAME: of a CUDA toolkit or of Python's packages, where neither the bundle nor the loader has it; its
+# folder goes into the loader's path.
+find_library() {
+  local folder
+  for folder in "$bin/../lib" "$root/.cache"/*/lib; do [ -e "$folder/$1" ] && return; done
+  ! PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -qF "$1 " || return 0
+  folder=$({ ls -d /usr/local/cuda/lib64 /usr/local/cuda/targets/*/lib 2>/dev/null
+    python3 -c 'import nvidia; print(*nvidia.__path__, sep="\n")' 2>/dev/null; } |
+    while IFS= read -r folder; do find -L "$folder" -maxdepth 3 -name "$1" 2>/dev/null; done | head -n 1)
+  [ -z "$folder" ] || export LD_LIBRARY_PATH=${folder%/*}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+}
+
+stage_ops() {
+  emulated || find_library libcublas.so.13
+  save 120 ops.json "$bin/bench_ops" --device "$device" --op all --numerics fast --json
+}
 
 # The models of decode and prefill: names of folders in bench/models.
 models() { if emulated; then echo toy; else echo qwen2.5-0.5b qwen2.5-1.5b qwen2.5-7b; fi; }
@@ -211,6 +226,7 @@ stage_scaling() {
   local rc=0 most counts=() n model prompt=512 output=33
   most=$(num_gpus)
   emulated && most=2 && prompt=12 && output=4
+  emulated || find_library libnccl.so.2
   [ "${most:-0}" -ge 2 ] || { skip "one GPU: sums between GPUs and scaling need two"; return; }
   for n in 1 2 3 4 8; do [ "$n" -le "$most" ] && counts+=("$n"); done
   : >"$raw/allreduce.jsonl"
