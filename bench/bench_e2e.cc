@@ -239,6 +239,10 @@ Status Run(const BenchOptions& options, Communicator& communicator) {
     rounds.push_back(std::move(round));
   }
   if (communicator.rank() != 0) return OkStatus();
+  if (rounds.front().step_s.empty()) {
+    return InvalidField("--output-tokens", options.shape.output_tokens,
+                        "more: in no step did the whole batch decode");
+  }
   Print(Report(options, group, communicator.size(), rounds, around), options.json);
   PrintOpTimes(options, *group.backend);
   return OkStatus();

@@ -8,7 +8,7 @@
 namespace phalanx {
 namespace {
 
-constexpr int64_t kMostCopies = 64;
+constexpr int64_t kMostCopies = 1024;
 constexpr int64_t kAlignment = 256;  // of every copy
 
 }  // namespace

@@ -3,31 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "bench/device_limits.h"
 #include "bench/device_suite.h"
+#include "bench/run_clock.h"
 
 namespace phalanx {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 double Median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
-}
-
-StatusOr<double> SecondsOf(Backend& backend, const DeviceRun& run, int64_t runs) {
-  PHALANX_RETURN_IF_ERROR(backend.Finish());
-  const Clock::time_point begin = Clock::now();
-  for (int64_t i = 0; i < runs; ++i) PHALANX_RETURN_IF_ERROR(run(i));
-  PHALANX_RETURN_IF_ERROR(backend.Finish());
-  return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
 // Who computes a case.
@@ -42,20 +32,22 @@ struct Measured {
   std::optional<double> cublas_seconds{};
 };
 
-StatusOr<Measured> Measure(Backend& backend, const DeviceCase& one, const DeviceEffort& effort) {
+StatusOr<Measured> Measure(RunClock& clock, const DeviceCase& one, const DeviceEffort& effort) {
   std::vector<Contender> contenders = {{.run = one.run}};
   if (one.cublas_run) contenders.push_back({.run = one.cublas_run});
   for (Contender& contender : contenders) {
-    for (contender.runs = one.rotation;; contender.runs *= 2) {
+    // The first ones may cost more, and tell the clock how long enqueuing takes.
+    contender.runs = std::min(one.rotation, clock.most_runs());
+    for (;; contender.runs = std::min(2 * contender.runs, clock.most_runs())) {
       PHALANX_ASSIGN_OR_RETURN(const double seconds,
-                               SecondsOf(backend, contender.run, contender.runs));
-      if (seconds >= effort.least_seconds) break;
+                               clock.SecondsOf(contender.run, contender.runs));
+      if (seconds >= effort.least_seconds || contender.runs == clock.most_runs()) break;
     }
   }
   for (int round = 0; round < effort.rounds; ++round) {
     for (Contender& contender : contenders) {
       PHALANX_ASSIGN_OR_RETURN(const double seconds,
-                               SecondsOf(backend, contender.run, contender.runs));
+                               clock.SecondsOf(contender.run, contender.runs));
       contender.seconds.push_back(seconds / static_cast<double>(contender.runs));
     }
   }
@@ -186,12 +178,13 @@ Status RunGroup(const DeviceOpsOptions& options, const DeviceEffort& effort, con
                                        .cublas = cublas.get(),
                                        .rotation_bytes = effort.rotation_bytes,
                                        .cached_bytes = effort.cached_bytes}));
+  PHALANX_ASSIGN_OR_RETURN(const auto clock, CreateRunClock(*backend));
   for (const size_t i : wanted) {
     if (const Status status = Check(cases[i]); !status.ok()) {
       report.Fail(op, group.shapes[i], status);
       continue;
     }
-    const StatusOr<Measured> measured = Measure(*backend, cases[i], effort);
+    const StatusOr<Measured> measured = Measure(*clock, cases[i], effort);
     if (measured.ok()) {
       report.Add(op, group.shapes[i], cases[i], *measured);
     } else {

@@ -25,6 +25,7 @@ struct ProbeSizes {
   int tensor_rounds = 0;  // long enough for the host to enqueue `num_launches` meanwhile
   int num_launches = 0;
   int num_passes = 0;
+  double warm_up_seconds = 0;
 };
 
 class LimitsMachine {

@@ -110,6 +110,7 @@ class Probe final : public DeviceProbe {
   // Of the half that begins with the tile.
   Status CheckPattern(int64_t first_tile);
   Status CheckTensor();
+  Status WarmUp();
 
   // By the device's clock.
   template <typename Action>
@@ -236,6 +237,16 @@ Status Probe::MeasureLaunches(DeviceLimits& limits) {
   return OkStatus();
 }
 
+// An idle GPU's clock takes a while to rise.
+Status Probe::WarmUp() {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  while (std::chrono::duration<double>(Clock::now() - begin).count() < sizes_.warm_up_seconds) {
+    PHALANX_RETURN_IF_ERROR(SecondsOf([&] { Tensor(sizes_.tensor_rounds); }).status());
+  }
+  return OkStatus();
+}
+
 StatusOr<DeviceLimits> Probe::Measure() {
   PHALANX_ASSIGN_OR_RETURN(const MachineFacts facts, machine_->facts());
   DeviceLimits limits{.device = std::string(device_.name()),
@@ -247,6 +258,7 @@ StatusOr<DeviceLimits> Probe::Measure() {
                       .driver_cuda = facts.driver_cuda,
                       .runtime_cuda = facts.runtime_cuda};
   PHALANX_RETURN_IF_ERROR(CheckTensor());
+  PHALANX_RETURN_IF_ERROR(WarmUp());
   const double flop = kTensorFlopOfRound * kTensorBlocks * num_sms_ * kProbeWarps *
                       static_cast<double>(sizes_.tensor_rounds);
   PHALANX_ASSIGN_OR_RETURN(const double tensor_seconds, MedianOf([&] {

@@ -6,16 +6,16 @@
 #   launch/gpu-check.sh [--device cuda|cuda-emulated] [--output FOLDER] [--time-limit SECONDS] [STAGE...]
 #   launch/gpu-check.sh --compare OLD [NEW]     what became faster or slower; NEW: the newest run
 #
-# Stages, in this order: facts host limits kernels models determinism hf sanitizer ops decode prefill load scaling
-# profile. All unless some are named. Results go to bench/results/GPU-DATE (report.md, report.html, report.json, and what
-# was printed in raw/). A run that was interrupted is taken up where it stopped; named stages run again. What cannot run
-# here is skipped with the reason, and the rest goes on. --time-limit: 540 seconds, after which no stage begins.
+# Stages, in this order: facts host limits kernels models determinism ops decode prefill load scaling hf profile
+# sanitizer. All unless some are named. Results go to bench/results/GPU-DATE (report.md, report.html, report.json, and
+# what was printed in raw/). A run that was interrupted or ran out of time is taken up where it stopped; named stages run
+# again. What cannot run here is skipped with the reason, and the rest goes on. --time-limit: 540 seconds, then it ends.
 # cuda-emulated executes the kernels on the CPU at toy sizes: it tests this script, its times mean nothing.
 #
 # Exit code: 0 all that ran passed, 1 something failed, 2 wrong arguments, 130 interrupted.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-all_stages=(facts host limits kernels models determinism hf sanitizer ops decode prefill load scaling profile)
+all_stages=(facts host limits kernels models determinism ops decode prefill load scaling hf profile sanitizer)
 
 die() {
   echo "gpu-check.sh: $1" >&2
@@ -87,8 +87,13 @@ trap 'interrupt' INT TERM HUP
 echo "gpu-check: $device, programs of $bin, results in $output"
 no_gpu=
 if [ "$device" = cuda ]; then
-  no_gpu=$("$tests/device_kernels_test" --device=cuda "--data=$root" --gtest_list_tests 2>&1 >/dev/null) && no_gpu=
+  no_gpu=$(timeout 60 "$tests/device_kernels_test" --device=cuda "--data=$root" --gtest_list_tests 2>&1 >/dev/null)
+  case $? in
+    0) no_gpu= ;;
+    124) no_gpu="the driver does not answer within 60 s" ;;
+    *) no_gpu=${no_gpu:-the driver ends whoever asks it} ;;
+  esac
 fi
 for stage in "${stages[@]}"; do run_stage "$stage"; done
-touch "$raw/complete"
+[ $unfinished = yes ] || touch "$raw/complete"
 write_report

@@ -66,7 +66,8 @@ class GpuMachine final : public LimitsMachine {
             .most_bytes = int64_t{4} << 30,
             .tensor_rounds = 20'000,
             .num_launches = 512,
-            .num_passes = 7};
+            .num_passes = 7,
+            .warm_up_seconds = 0.3};
   }
   StatusOr<std::optional<double>> SecondsOfGraphNode() override {
     constexpr int kNodes = 512;

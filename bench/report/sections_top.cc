@@ -216,7 +216,7 @@ void AddLimits(const RunData& run, Blocks& out) {
       Words(Over(2e6, limits.copy_gb_per_s), "1 GB copied in {} µs"));
   const auto balance =
       read ? Over(limits.tensor_tflop_per_s.value_or(0) * 1e3, read) : std::nullopt;
-  add("tensor peak, bf16", limits.tensor_tflop_per_s, "TFLOP/s",
+  add("mma.sync peak, bf16", limits.tensor_tflop_per_s, "TFLOP/s",
       Words(balance, "{} FLOP for each byte read"));
   add("launch", limits.launch_us, "µs", Words(Over(1e6, limits.launch_us), "{} launches a second"));
   add("empty kernel", limits.empty_kernel_us, "µs",

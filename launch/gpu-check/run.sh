@@ -3,8 +3,10 @@
 # raw/STAGE.stage holds state=, seconds=, reason= and a command= for each program; raw/STAGE.log what they printed.
 
 child=    # the program that runs now
+service=  # a server that it started
 current=  # its stage
 failures=()
+unfinished=no  # whether time ran out before all stages had their turn
 
 slug() { tr '[:upper:]' '[:lower:]' | sed 's/nvidia//; s/[^a-z0-9]\{1,\}/-/g; s/^-//; s/-$//'; }
 
@@ -18,15 +20,19 @@ gpu_name() {
 
 commit() { cat "$root/COMMIT" 2>/dev/null || git -C "$root" describe --always --dirty 2>/dev/null || echo unknown; }
 
-# Today's run of this GPU and commit that has not ended, else a new one.
+# Today's run of this GPU and commit that has not ended, else a new one; for stages by name the latest, ended or not.
 run_folder() {
-  local base n=1 folder
+  local base n=1 folder next
   base=$root/bench/results/$(gpu_name | slug)-$(date +%F)
   folder=$base
-  while [ -e "$folder/raw/complete" ] ||
-    { [ -e "$folder/raw/facts.json" ] && ! grep -qF "\"commit\":\"$(commit)\"" "$folder/raw/facts.json"; }; do
+  while [ -e "$folder/raw/facts.json" ]; do
     n=$((n + 1))
-    folder=$base-$n
+    next=$base-$n
+    if grep -qF "\"commit\":\"$(commit)\"" "$folder/raw/facts.json"; then
+      [ -e "$folder/raw/complete" ] || break
+      [ ${#stages[@]} -eq 0 ] || [ -e "$next" ] || break
+    fi
+    folder=$next
   done
   echo "$folder"
 }
@@ -89,12 +95,13 @@ last_words() {
 run_stage() {
   current=$1
   if [ "$named" -eq 0 ] && [ "$(state_of "$current")" = passed ]; then
-    echo "gpu-check: $current: passed before the interruption"
+    echo "gpu-check: $current: passed before"
     return
   fi
   if [ "$SECONDS" -ge "$time_limit" ]; then
     printf 'state=skipped\nreason=%s s had passed, allowed: %s (--time-limit)\n' "$SECONDS" "$time_limit" >"$raw/$current.stage"
     echo "gpu-check: $current: skipped: out of time"
+    unfinished=yes
     return
   fi
   reason=
@@ -114,7 +121,7 @@ run_stage() {
   case $rc in
     0) state=passed ;;
     77) state=skipped ;;
-    124 | 137) state=timeout ;;
+    124 | 137) state=timeout; unfinished=yes ;;
     *) state=failed ;;
   esac
   if [ $state = failed ] || [ $state = timeout ]; then
@@ -143,6 +150,7 @@ write_report() {
 interrupt() {
   trap '' INT TERM HUP
   [ -z "$child" ] || { kill -TERM "$child" 2>/dev/null; wait "$child"; }
+  [ -z "$service" ] || { kill -TERM "$service" 2>/dev/null; wait "$service"; }
   echo "gpu-check: interrupted in $current; the same command goes on from there" >&2
   "$bin/gpu_report" --run "$output" >/dev/null 2>&1
   exit 130
