@@ -18,7 +18,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "model"))
-from live_16_bit import narrow  # noqa: E402
+from reference import narrow  # noqa: E402
 from service import MODEL, Service, client, generate  # noqa: E402
 
 import torch  # noqa: E402
