@@ -37,6 +37,11 @@ void ReadLimitsFile(const fs::path& raw, RunData& run) {
   if (run.Fact("gpu").empty() && !fields.Text("name").empty()) {
     run.facts.emplace_back("gpu", CleanText(fields.Text("name"), kMaxNameChars));
   }
+  // 1000 * major + 10 * minor; 0 where there is none.
+  if (const double version = fields.Number("runtime_cuda").value_or(0); version >= 1000) {
+    const auto number = static_cast<int>(version);
+    run.facts.emplace_back("cuda_runtime", fmt::format("{}.{}", number / 1000, number % 1000 / 10));
+  }
 }
 
 // GoogleTest names what a test skipped or failed with in "skipped" and "failures".

@@ -268,12 +268,15 @@ stage_scaling() {
   return $rc
 }
 
-# The name of the kernel that took longest, of ncu's raw page.
-slowest_kernel() {
+# A line "MICROSECONDS CALLS KERNEL" for each kernel of ncu's raw page, the longest of all calls first.
+kernel_times() {
   awk -F'","' '
     /"Kernel Name"/ { for (i = 1; i <= NF; i++) { if ($i ~ /Kernel Name/) name = i; if ($i ~ /gpu__time_duration/) time = i }; next }
-    name { gsub(",", "", $time); if ($time + 0 > most) { most = $time + 0; kernel = $name } }
-    END { sub(/[<(].*/, "", kernel); sub(/.*::/, "", kernel); print kernel }'
+    name && $name != "" {
+      kernel = $name; sub(/[<(].*/, "", kernel); sub(/.*::/, "", kernel); gsub(",", "", $time)
+      total[kernel] += $time / 1000; calls[kernel]++
+    }
+    END { for (kernel in total) printf "%12.1f %6d  %s\n", total[kernel], calls[kernel], kernel }' | sort -rn
 }
 
 # Where a decode step's time goes: by our own clock of each op, and by ncu where it is installed and may count.
@@ -294,7 +297,9 @@ stage_profile() {
     --print-units base --metrics "$counters" \
     --log-file "$raw/ncu.csv" "$bin/bench_e2e" --model "$model" "${step[@]}" ||
     { note "ncu cannot count here: $(last_words profile)"; return 0; }
-  slowest=$(slowest_kernel <"$raw/ncu.csv")
+  printf '\nncu, %s, one row a step: us, launches, kernel\n%s\n' "${model##*/}" "$(kernel_times <"$raw/ncu.csv" | head -n 15)" \
+    >>"$raw/profile.txt"
+  slowest=$(kernel_times <"$raw/ncu.csv" | awk 'NR == 1 { print $3 }')
   [ -n "$slowest" ] || { note "ncu saw no kernel"; return 0; }
   note "the slowest kernel of a step: $slowest (raw/ncu-slowest.txt)"
   save 40 ncu-slowest.txt "$tool" --clock-control none --set full --kernel-name "regex:$slowest" --launch-skip 60 \

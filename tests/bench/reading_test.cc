@@ -51,6 +51,13 @@ TEST(ReadRunTest, Stages) {
   EXPECT_THAT(run.notes, Contains(HasSubstr("raw/extra.stage:3: is foo")));
 }
 
+TEST(ReadRunTest, TheRuntimeIsAFact) {
+  const RunFolder folder;
+  EXPECT_EQ(folder.Read().Fact("cuda_runtime"), "");
+  folder.Raw("limits.json", R"({"device": "cuda", "runtime_cuda": 13010})");
+  EXPECT_EQ(folder.Read().Fact("cuda_runtime"), "13.1");
+}
+
 TEST(ReadRunTest, CutOffJsonIsANote) {
   const RunFolder folder;
   folder.Raw("ops.json", R"({"device": "cuda", "cases": [{"op": "lin)");
