@@ -19,7 +19,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "bench/choice_flag.h"
+#include "app/choice_flag.h"
 #include "bench/e2e_run.h"
 #include "bench/process_age.h"
 #include "kernels/backend_factory.h"

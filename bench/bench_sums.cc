@@ -16,7 +16,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "bench/choice_flag.h"
+#include "app/choice_flag.h"
 #include "kernels/backend_factory.h"
 #include "model/rank_sum.h"
 #include "parallel/mpi_factory.h"

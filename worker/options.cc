@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "app/choice_flag.h"
 #include "app/usage_error.h"
 #include "app/yaml_config.h"
 #include "grammar/limit_flags.h"
@@ -42,23 +43,6 @@ void AddCount(CLI::App& app, const std::string& flag, int64_t least, int64_t mos
          },
          help)
       ->type_name("COUNT");
-}
-
-template <typename T>
-void AddChoice(CLI::App& app, const std::string& flag, T& value,
-               const std::vector<std::pair<std::string, T>>& choices, const std::string& help) {
-  std::vector<std::string> names;
-  for (const auto& choice : choices) names.push_back(choice.first);
-  app.add_option_function<std::string>(
-         flag,
-         [&value, choices](const std::string& text) {
-           for (const auto& [name, choice] : choices) {
-             if (name == text) value = choice;
-           }
-         },
-         help)
-      ->check(CLI::IsMember(names))
-      ->default_str(names.front());
 }
 
 DeviceSums SumsOf(CommunicatorKind kind) {

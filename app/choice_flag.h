@@ -1,4 +1,4 @@
-// A flag whose value is one of few names, of the programs that run ranks.
+// A flag whose value is one of few names.
 #pragma once
 
 #include <CLI/CLI.hpp>
